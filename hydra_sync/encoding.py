@@ -1,0 +1,87 @@
+"""Deterministic CBOR (RFC 8949, 4.2.1): one encoding for each value, and no other accepted. No I/O."""
+
+from __future__ import annotations
+
+from typing import Final, Never
+
+import cbor2
+
+from hydra_sync.errors import FormatError, UsageError
+from hydra_sync.limits import DEPTH_MAX, EVENT_BYTES_MAX, EVENT_DEPTH_MAX
+
+__all__ = ["decode", "decode_event", "encode", "encode_event"]
+
+
+def _refuse(*_: object) -> Never:
+    raise ValueError("tags have no place here")
+
+
+# cbor2 turns these tags into rich objects (regular expressions, for one) before anybody can
+# look at them; our own structures use none. Tags it does not know come back as CBORTag, which
+# no parser accepts.
+_REFUSED_TAGS: Final = dict.fromkeys(
+    (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 100, 256, 258, 260, 261, 1004, 43000, 55799),
+    _refuse,
+)
+
+
+def encode(value: object) -> bytes:
+    """The one encoding of a structure of ours; arrays may be lists or tuples.
+
+    >>> encode(["hydra", 1]).hex()
+    '8265687964726101'
+    """
+    return cbor2.dumps(value, canonical=True)
+
+
+def decode(data: bytes, *, depth_max: int = DEPTH_MAX) -> object:
+    """The value that `encode` turns into exactly ``data``; arrays come back as tuples.
+
+    Raises `FormatError` for everything else: indefinite lengths, integers or lengths that are
+    not minimal, unsorted or duplicate keys, trailing bytes, tags, too deep nesting.
+
+    >>> decode(bytes.fromhex("8265687964726101"))
+    ('hydra', 1)
+    >>> decode(bytes.fromhex("1801"))
+    Traceback (most recent call last):
+    hydra_sync.errors.FormatError: CBOR is not in its one deterministic encoding
+    """
+    try:
+        value: object = cbor2.loads(
+            data,
+            semantic_decoders=_REFUSED_TAGS,
+            max_depth=depth_max,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            strict_hashable_types=True,
+            immutable=True,
+        )
+        same = cbor2.dumps(value, canonical=True) == data
+    except (cbor2.CBORError, ValueError, OverflowError) as error:
+        raise FormatError(f"not CBOR: {error}") from error
+    if not same:
+        raise FormatError("CBOR is not in its one deterministic encoding")
+    return value
+
+
+def encode_event(value: object) -> bytes:
+    """An application value as the bytes that go into the log.
+
+    Raises `UsageError` if the value has no CBOR encoding or is larger than `EVENT_BYTES_MAX`.
+    """
+    try:
+        data = cbor2.dumps(value, canonical=True)
+    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise UsageError(f"this value cannot be an event, CBOR has no form for it: {error}") from error
+    if len(data) > EVENT_BYTES_MAX:
+        raise UsageError(f"an event has at most {EVENT_BYTES_MAX:,} bytes, this one {len(data):,}: split it")
+    return data
+
+
+def decode_event(data: bytes) -> object:
+    """The application value of an event. Raises `FormatError` if the author wrote no CBOR."""
+    try:
+        value: object = cbor2.loads(data, max_depth=EVENT_DEPTH_MAX)
+    except Exception as error:  # decoders of single tags let all sorts of errors through
+        raise FormatError(f"the event is not CBOR: {error}") from error
+    return value

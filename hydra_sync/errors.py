@@ -1,0 +1,71 @@
+"""Every error this package raises, each saying whose fault it is. No I/O."""
+
+from __future__ import annotations
+
+__all__ = [
+    "DeliveryError",
+    "FormatError",
+    "HydraSyncError",
+    "NewerFormatError",
+    "PeerError",
+    "SignatureError",
+    "StoreDamagedError",
+    "StoreError",
+    "StoreFullError",
+    "StoreLockedError",
+    "StoreMissingError",
+    "UnavailableError",
+    "UsageError",
+]
+
+
+class HydraSyncError(Exception):
+    """Base of all errors raised on purpose; anything else that escapes is a bug of ours."""
+
+
+class UsageError(HydraSyncError):
+    """The caller or the configuration is wrong: fix the call, nothing was changed."""
+
+
+class FormatError(HydraSyncError):
+    """Bytes are not what format version 1 says. The one error every decoder raises."""
+
+
+class SignatureError(FormatError):
+    """The bytes are well formed, but their author did not sign them for this network."""
+
+
+class NewerFormatError(FormatError):
+    """The bytes declare a format version that this release does not know: upgrade."""
+
+
+class PeerError(HydraSyncError):
+    """The remote side broke the protocol: drop it and keep the message as evidence."""
+
+
+class DeliveryError(HydraSyncError):
+    """What was asked of other members did not happen; the event itself is durable here."""
+
+
+class UnavailableError(HydraSyncError):
+    """Events that exist, or existed, cannot be supplied; the message names the range and why."""
+
+
+class StoreError(HydraSyncError):
+    """The disk or the store failed: stop writing; what was acknowledged before still stands."""
+
+
+class StoreMissingError(StoreError):
+    """There is no store in the directory."""
+
+
+class StoreLockedError(StoreError):
+    """Another process has the store open; the message says who."""
+
+
+class StoreDamagedError(StoreError):
+    """Bytes that were durable are wrong, and it is not a torn tail."""
+
+
+class StoreFullError(StoreError):
+    """The disk is full: the append was refused, nothing was lost, try again with more room."""

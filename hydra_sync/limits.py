@@ -1,0 +1,80 @@
+"""Every limit of formats, protocol and memory, with its reason. No I/O.
+
+Sizes are bytes, times are seconds. The assertions at the end tie the limits to one another.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Formats
+KEY_BYTES: Final = 32  # Ed25519 verification key, and its seed
+HASH_BYTES: Final = 32  # SHA-256
+SIGNATURE_BYTES: Final = 64  # Ed25519
+UINT_MAX: Final = (1 << 63) - 1  # fits a signed 64-bit column in whatever reads our files
+MEMBERS_MAX: Final = 1024  # Tips of all logs must fit one frame
+ALIAS_BYTES_MAX: Final = 64  # shown in tables
+NETWORK_NAME_BYTES_MAX: Final = 256
+
+EVENT_BYTES_MAX: Final = 1 << 20  # an event is verified in memory
+EVENTS_PER_BATCH_MAX: Final = 1 << 16  # bounds the CPU of decoding one body
+BODY_BYTES_MAX: Final = EVENT_BYTES_MAX + 16  # the largest event and the heads round it
+HEADER_BYTES_MAX: Final = 128  # seven items; the template has room for 64-bit numbers
+COSE_BYTES_MAX: Final = 256
+RECORD_BYTES_MAX: Final = 4 + COSE_BYTES_MAX + 5 + BODY_BYTES_MAX
+DEPTH_MAX: Final = 8  # nesting of any structure of ours; events have EVENT_DEPTH_MAX
+EVENT_DEPTH_MAX: Final = 64
+
+# Protocol
+FRAME_BYTES_MAX: Final = RECORD_BYTES_MAX + 64  # one Data message with the largest record
+DATA_BYTES_TARGET: Final = 256 << 10  # one signature check and one disk read a chunk
+CREDIT_BYTES: Final = 2 << 20  # what one fetch may have in flight: a window, and memory
+CREDIT_BYTES_MAX: Final = 64 << 20  # more than this granted to one fetch is an attack
+FETCHES_PER_SESSION_MAX: Final = 64 + 2 * MEMBERS_MAX  # every log followed, and ranges
+AGENT_BYTES_MAX: Final = 128
+ADDRESS_BYTES_MAX: Final = 300  # a DNS name (RFC 1035: 255) and a port
+TEXT_BYTES_MAX: Final = 1024  # any reason given for people
+HOLES_MAX: Final = 64  # damaged ranges shown per log; a log with more shows the first ones
+OUTBOX_BYTES_MAX: Final = 8 << 20  # unsent control messages; a peer that never reads is dropped
+OUTBOX_BYTES_LOW: Final = 1 << 20  # above this no more records are read for a peer
+EVIDENCE_BYTES_MAX: Final = 4096  # headers kept of a fork
+
+# Fetching
+RANGE_BYTES_TARGET: Final = 1 << 20  # a range is long against a round trip, short against a window
+RANGE_EVENTS_FIRST: Final = 1024  # before the size of this log's events is known
+RANGES_PER_SOURCE: Final = 2  # one travels while one is read
+RANGES_PER_LOG: Final = 4  # bounds what waits out of order: RANGES_PER_LOG * CREDIT_BYTES
+STALL_S: Final = 5.0  # no progress for so long and the range goes to another source
+STALL_PENALTY_S: Final = 30.0  # a stalled source is the last choice for so long
+
+# Sessions
+HANDSHAKE_S: Final = 10.0  # TLS, Hello and first Tips; a half-open connection costs no more
+PING_S: Final = 5.0  # silence before we ask
+SILENCE_S: Final = 15.0  # silence before we give up
+FRAME_S: Final = 30.0  # one frame, however slow: a drip feed ends here
+PROBE_S: Final = 2.0  # an old connection must answer within, or the new one replaces it
+HANDSHAKES_MAX: Final = 64  # strangers at the door at once
+TOOLS_MAX: Final = 16  # tool connections at once
+DIAL_S_MAX: Final = 10.0  # one attempt to connect
+DIAL_DELAY_S_MIN: Final = 0.1
+DIAL_DELAY_S_MAX: Final = 5.0
+
+# Store
+SEGMENT_BYTES: Final = 64 << 20
+INDEX_STEP_BYTES: Final = 64 << 10  # one index entry for so much log: a seek reads no more
+INDEX_FLUSH_BYTES: Final = 1 << 20  # opening scans and rewrites no more than this, about
+EXTENT_BYTES_MIN: Final = 64 << 10  # preallocation of a new segment
+EXTENT_BYTES_MAX: Final = 8 << 20  # doubling up to here; zero-filling this takes a few ms
+COMMIT_BYTES_MAX: Final = 4 << 20  # one write and sync of a replica
+PENDING_BYTES_MAX: Final = 16 << 20  # appends waiting for a sync; more have to wait to enter
+
+assert EVENT_BYTES_MAX < BODY_BYTES_MAX < RECORD_BYTES_MAX < FRAME_BYTES_MAX
+assert EVENTS_PER_BATCH_MAX <= BODY_BYTES_MAX  # an empty event is one byte
+assert COSE_BYTES_MAX > HEADER_BYTES_MAX + SIGNATURE_BYTES + 16
+assert CREDIT_BYTES >= 2 * DATA_BYTES_TARGET
+assert CREDIT_BYTES > FRAME_BYTES_MAX  # or the largest record could never be sent
+assert CREDIT_BYTES <= CREDIT_BYTES_MAX
+assert COMMIT_BYTES_MAX > RECORD_BYTES_MAX
+assert SEGMENT_BYTES > COMMIT_BYTES_MAX + EXTENT_BYTES_MAX
+assert OUTBOX_BYTES_LOW + FRAME_BYTES_MAX < OUTBOX_BYTES_MAX
+assert PING_S < SILENCE_S < FRAME_S
