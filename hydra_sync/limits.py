@@ -11,6 +11,7 @@ from typing import Final
 KEY_BYTES: Final = 32  # Ed25519 verification key, and its seed
 HASH_BYTES: Final = 32  # SHA-256
 SIGNATURE_BYTES: Final = 64  # Ed25519
+STORE_ID_BYTES: Final = 16  # random, so that a replaced disk is noticed
 UINT_MAX: Final = (1 << 63) - 1  # fits a signed 64-bit column in whatever reads our files
 MEMBERS_MAX: Final = 1024  # Tips of all logs must fit one frame
 ALIAS_BYTES_MAX: Final = 64  # shown in tables
@@ -38,12 +39,14 @@ HOLES_MAX: Final = 64  # damaged ranges shown per log; a log with more shows the
 OUTBOX_BYTES_MAX: Final = 8 << 20  # unsent control messages; a peer that never reads is dropped
 OUTBOX_BYTES_LOW: Final = 1 << 20  # above this no more records are read for a peer
 EVIDENCE_BYTES_MAX: Final = 4096  # headers kept of a fork
+RECEIPT_BATCHES_MAX: Final = 8192  # batches of our own log whose hashes are at hand to check a receipt
 
 # Fetching
 RANGE_BYTES_TARGET: Final = 1 << 20  # a range is long against a round trip, short against a window
 RANGE_EVENTS_FIRST: Final = 1024  # before the size of this log's events is known
 RANGES_PER_SOURCE: Final = 2  # one travels while one is read
 RANGES_PER_LOG: Final = 4  # bounds what waits out of order: RANGES_PER_LOG * CREDIT_BYTES
+RANGES_PER_NODE: Final = 8  # over all logs: bounds memory however many members there are
 STALL_S: Final = 5.0  # no progress for so long and the range goes to another source
 STALL_PENALTY_S: Final = 30.0  # a stalled source is the last choice for so long
 
@@ -72,7 +75,7 @@ assert EVENT_BYTES_MAX < BODY_BYTES_MAX < RECORD_BYTES_MAX < FRAME_BYTES_MAX
 assert EVENTS_PER_BATCH_MAX <= BODY_BYTES_MAX  # an empty event is one byte
 assert COSE_BYTES_MAX > HEADER_BYTES_MAX + SIGNATURE_BYTES + 16
 assert CREDIT_BYTES >= 2 * DATA_BYTES_TARGET
-assert CREDIT_BYTES > FRAME_BYTES_MAX  # or the largest record could never be sent
+assert CREDIT_BYTES * 3 // 4 > FRAME_BYTES_MAX  # credit returns in quarters; the largest record must still fit
 assert CREDIT_BYTES <= CREDIT_BYTES_MAX
 assert COMMIT_BYTES_MAX > RECORD_BYTES_MAX
 assert SEGMENT_BYTES > COMMIT_BYTES_MAX + EXTENT_BYTES_MAX

@@ -1,0 +1,194 @@
+"""Carries out what the protocol core decides: links, appends to replicas, time. Does I/O.
+
+Nothing is decided here. Effects are carried out without waiting, in the order they were decided;
+what takes time has a task of its own and reports back to the core when it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import trio
+
+from hydra_sync.batch import Batch
+from hydra_sync.chain import Tip
+from hydra_sync.config import Address, Config
+from hydra_sync.errors import StoreFullError, UnavailableError, UsageError
+from hydra_sync.identity import MemberKey
+from hydra_sync.limits import STALL_S
+from hydra_sync.node.link import Link
+from hydra_sync.node.seams import Seams
+from hydra_sync.store import Store
+from hydra_sync.sync import Append, Connected, Drop, Effect, Notice, OwnLogAhead, Read, Replicator, Send, TipsDue
+from hydra_sync.version import AGENT
+from hydra_sync.wire import Goodbye, GoodbyeReason, Hello, LogTip, Role
+
+__all__ = ["Engine"]
+
+TICK_S_MIN: Final = 0.01
+TICK_S_MAX: Final = 1.0  # a deadline that appears meanwhile is kept so late at worst
+
+
+class Engine:
+    """The moving parts of a node, between its store and its connections."""
+
+    def __init__(self, config: Config, seams: Seams, store: Store, observe: Callable[[Notice], None]) -> None:
+        self.config: Final = config
+        self.store: Final = store
+        self.replicator: Final = Replicator(
+            me=config.key.member,
+            network=config.network_id,
+            hello=_hello(config, store),
+            held={member: self._held(member) for member in config.keys},
+            seed=seams.entropy(16),
+        )
+        self.last_error: Final[dict[MemberKey, str]] = {}
+        """Why the last connection to a member, or attempt at one, ended."""
+        self.halted: str | None = None
+        """Why nothing may be appended to our own log any more."""
+        self._observe = observe
+        self._advertised: dict[MemberKey, Address] = {}
+        self._links: dict[int, Link] = {}
+        self._link_count = 0
+        self._moved = trio.Event()
+        self._appends: dict[MemberKey, list[Batch]] = {member: [] for member in config.keys}
+        self._append_due = {member: trio.Event() for member in config.keys}
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run until cancelled. Raises `StoreError` when the disk fails: the node must stop."""
+        async with trio.open_nursery() as nursery:
+            for member in self.config.keys:
+                self.store.log(member).on_durable(self._durable(member))
+                if member != self.config.key.member:
+                    nursery.start_soon(self._append, member)
+            nursery.start_soon(self._tick)
+            task_status.started()
+
+    async def carry(self, stream: trio.abc.Stream, peer: MemberKey, *, dialed: bool) -> bool:
+        """Run a session on ``stream`` until it ends; says whether it ever got as far as showing tips."""
+        self._link_count += 1
+        link = Link(self, self._link_count, stream, peer)
+        self._links[link.number] = link
+        try:
+            why = await link.run(dialed=dialed)
+        finally:
+            del self._links[link.number]
+            self._moved.set()
+        self.last_error[peer] = why
+        return link.introduced
+
+    async def until_moved(self) -> None:
+        """Return when something in the core has changed: links, tips, receipts."""
+        self._moved = trio.Event() if self._moved.is_set() else self._moved
+        await self._moved.wait()
+
+    def say_goodbye(self) -> None:
+        """Tell every peer that this node stops."""
+        for link in self._links.values():
+            link.drop(Goodbye(GoodbyeReason.CLOSING, "the node was stopped"), None)
+
+    @property
+    def silent(self) -> bool:
+        """Whether no connection is left."""
+        return not self._links
+
+    def advertised(self, member: MemberKey) -> Address | None:
+        """Where a member said it listens when it was last connected."""
+        return self._advertised.get(member)
+
+    def perform(self, effects: Sequence[Effect]) -> None:
+        """Carry out effects, in order, without waiting."""
+        for effect in effects:
+            self._perform(effect)
+        self._moved.set()
+
+    async def read(self, read: Read) -> Sequence[Batch]:
+        """The batches asked for, none where they are damaged here."""
+        try:
+            return await self.store.log(read.log).read(read.start, read.stop, read.bytes_max)
+        except UnavailableError:
+            self.replicator.held[read.log] = self._held(read.log)
+            return ()
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Send():
+                if link := self._links.get(effect.link):
+                    link.send(effect.message)
+            case TipsDue():
+                if link := self._links.get(effect.link):
+                    link.tips_due()
+            case Read():
+                if link := self._links.get(effect.link):
+                    link.read_soon(effect)
+            case Append():
+                self._appends[effect.log] += effect.batches
+                self._append_due[effect.log].set()
+            case Drop():
+                if link := self._links.get(effect.link):
+                    link.drop(effect.goodbye, effect.fault)
+            case _:
+                self._take_notice(effect)
+
+    def _take_notice(self, notice: Notice) -> None:
+        if isinstance(notice, OwnLogAhead):
+            self.halted = (
+                f"{self.config.alias(notice.peer)} proved that this node's own log once reached seq {notice.next_seq}, "
+                f"beyond what the store holds: appending would fork it. The disk lost data or is an old copy; "
+                f"restore the newest store, or wait for a release with 'hydra-sync recover'"
+            )
+        elif isinstance(notice, Connected) and not notice.tool:
+            self._note_address(notice.peer)
+        self._observe(notice)
+
+    def _note_address(self, peer: MemberKey) -> None:
+        hello = self.replicator.sessions[self.replicator.nodes[peer]].hello
+        if hello is not None and hello.advertise:
+            with suppress(UsageError):  # a peer's odd idea of an address is no reason to leave it
+                self._advertised[peer] = Address.parse(hello.advertise)
+
+    def _durable(self, member: MemberKey) -> Callable[[Tip], None]:
+        def durable(tip: Tip) -> None:
+            self.perform(self.replicator.appended(member, tip, trio.current_time()))
+
+        return durable
+
+    async def _append(self, member: MemberKey) -> None:
+        # Batches that arrive while a write is under way are written together by the next one.
+        replica = self.store.replica(member)
+        while True:
+            batches, self._appends[member] = self._appends[member], []
+            if not batches:
+                self._append_due[member] = trio.Event()
+                await self._append_due[member].wait()
+                continue
+            try:
+                await replica.append(batches)
+            except StoreFullError:
+                self._appends[member] = []
+                now = trio.current_time()
+                self.perform(self.replicator.append_failed(member, now + STALL_S, now))
+
+    async def _tick(self) -> None:
+        while True:
+            now = trio.current_time()
+            self.perform(self.replicator.tick(now))
+            due = min(self.replicator.deadline(), now + TICK_S_MAX)
+            await trio.sleep(max(due - now, TICK_S_MIN))
+
+    def _held(self, member: MemberKey) -> LogTip:
+        log = self.store.log(member)
+        return LogTip(member, log.tip, log.first_seq, tuple(log.holes))
+
+
+def _hello(config: Config, store: Store) -> Hello:
+    return Hello(
+        network=config.network_id,
+        agent=AGENT,
+        role=Role.NODE,
+        store_id=store.manifest.store_id,
+        founding=store.manifest.founding,
+        advertise=str(config.advertise or ""),
+    )

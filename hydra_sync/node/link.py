@@ -1,0 +1,169 @@
+"""One open connection: a task that reads, one that writes, one that fetches records to serve. Does I/O."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+import trio
+
+from hydra_sync.batch import Batch
+from hydra_sync.channel import explain
+from hydra_sync.errors import PeerError
+from hydra_sync.identity import MemberKey
+from hydra_sync.limits import OUTBOX_BYTES_LOW, OUTBOX_BYTES_MAX
+from hydra_sync.sync import Effect, Read, Replicator
+from hydra_sync.wire import FrameReader, Goodbye, Message, encode_frame
+
+__all__ = ["Host", "Link"]
+
+RECEIVE_BYTES: Final = 64 << 10
+GOODBYE_S: Final = 1.0  # a peer that does not read does not hear it
+
+
+class Host(Protocol):
+    """What a link needs of its node."""
+
+    replicator: Replicator
+
+    def perform(self, effects: Sequence[Effect]) -> None:
+        """Carry out effects, in order, without waiting."""
+
+    async def read(self, read: Read) -> Sequence[Batch]:
+        """The batches asked for, none where they are damaged here."""
+
+
+class Link:
+    """Carries frames between the protocol core and one peer."""
+
+    def __init__(self, host: Host, number: int, stream: trio.abc.Stream, peer: MemberKey) -> None:
+        self.number = number
+        self.peer = peer
+        self._host = host
+        self._stream = stream
+        self._frames: deque[bytes] = deque()
+        self._frame_bytes = 0
+        self._reads: deque[Read] = deque()
+        self._writable = trio.Event()
+        self._readable = trio.Event()
+        self._drained = trio.Event()
+        self._scope = trio.CancelScope()
+        self._closing = False
+        self._why = "the connection was closed"
+
+    async def run(self, *, dialed: bool) -> str:
+        """Carry the session until it ends, and close the stream. Returns why, for people."""
+        replicator = self._host.replicator
+        self._host.perform(replicator.connect(self.number, self.peer, dialed=dialed, now=trio.current_time()))
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write)
+                    nursery.start_soon(self._serve)
+                    await self._until_broken(self._read)
+                    if not self._closing:  # else the writer ends all, once it has said goodbye
+                        nursery.cancel_scope.cancel()
+        finally:
+            self._host.perform(replicator.disconnect(self.number, self._why, trio.current_time()))
+            with trio.move_on_after(GOODBYE_S, shield=True):
+                await trio.aclose_forcefully(self._stream)
+        return self._why
+
+    @property
+    def introduced(self) -> bool:
+        """Whether the session has come as far as tips from the peer."""
+        session = self._host.replicator.sessions.get(self.number)
+        self._introduced = self._introduced or (session is not None and session.introduced)
+        return self._introduced
+
+    def send(self, message: Message) -> None:
+        """Queue ``message``. A peer that leaves too much unread is dropped."""
+        if self._closing:
+            return
+        if isinstance(message, Goodbye):
+            self._why = message.text or message.reason.name.lower()
+        frame = encode_frame(message)
+        self._frames.append(frame)
+        self._frame_bytes += len(frame)
+        self._writable.set()
+        if self._frame_bytes > OUTBOX_BYTES_MAX:
+            self._why = "the peer does not read what we send"
+            self._scope.cancel()
+
+    def tips_due(self) -> None:
+        """The writer takes the latest tips once everything before is written."""
+        self._writable.set()
+
+    def read_soon(self, read: Read) -> None:
+        """Queue a read whose records will be served."""
+        self._reads.append(read)
+        self._readable.set()
+
+    def drop(self, goodbye: Goodbye, fault: str | None) -> None:
+        """Say goodbye, then close."""
+        self.send(goodbye)
+        self._why = fault or self._why
+        self._closing = True
+        self._scope.deadline = min(self._scope.deadline, trio.current_time() + GOODBYE_S)
+
+    def close(self, why: str) -> None:
+        """Close without another word."""
+        self._why = why
+        self._scope.cancel()
+
+    async def _read(self) -> None:
+        frames = FrameReader()
+        replicator = self._host.replicator
+        while data := await self._stream.receive_some(RECEIVE_BYTES):
+            now = trio.current_time()
+            try:
+                for message in frames.feed(data):
+                    self._host.perform(replicator.receive(self.number, message, now))
+                    if isinstance(message, Goodbye) and not self._closing:
+                        self.close(f"it said goodbye: {message.text or message.reason.name.lower()}")
+                        return
+            except PeerError as error:
+                self._host.perform(replicator.blame(self.number, str(error)))
+                return
+            replicator.heard(self.number, now, partial=frames.partial)
+
+    async def _write(self) -> None:
+        await self._until_broken(self._write_frames)
+        self._scope.cancel()
+
+    async def _write_frames(self) -> None:
+        while True:
+            if not self._frames and not self._closing and (tips := self._host.replicator.take_tips(self.number)):
+                self.send(tips)
+            if not self._frames:
+                if self._closing:
+                    return
+                self._writable = trio.Event()
+                await self._writable.wait()
+                continue
+            frame = self._frames.popleft()
+            await self._stream.send_all(frame)
+            self._frame_bytes -= len(frame)
+            if self._frame_bytes <= OUTBOX_BYTES_LOW:
+                self._drained.set()
+
+    async def _serve(self) -> None:
+        while True:
+            if not self._reads:
+                self._readable = trio.Event()
+                await self._readable.wait()
+                continue
+            while self._frame_bytes > OUTBOX_BYTES_LOW:
+                self._drained = trio.Event()
+                await self._drained.wait()
+            read = self._reads.popleft()
+            batches = await self._host.read(read)
+            self._host.perform(self._host.replicator.read(read, batches, trio.current_time()))
+
+    async def _until_broken(self, carry: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await carry()
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            if not self._closing:
+                self._why = explain(error)

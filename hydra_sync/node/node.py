@@ -1,0 +1,170 @@
+"""A node as an application sees it: append, read, follow, status. Does I/O."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Final, Literal
+
+import trio
+
+from hydra_sync.config import Address, Config, Member
+from hydra_sync.encoding import encode_event
+from hydra_sync.errors import StoreError, UsageError
+from hydra_sync.identity import MemberKey
+from hydra_sync.node.engine import Engine
+from hydra_sync.node.events import Event
+from hydra_sync.node.meeting import Meeting
+from hydra_sync.node.reading import follow_log, read_log
+from hydra_sync.node.seams import Seams
+from hydra_sync.node.status import LogStatus, MemberStatus, Status
+from hydra_sync.ranges import SeqRange
+from hydra_sync.store import open_store
+from hydra_sync.sync import Notice
+
+__all__ = ["Delivery", "Node", "open_node"]
+
+GOODBYE_S: Final = 1.0  # how long a stopping node waits for its goodbyes to be read
+
+Delivery = Literal["eager", "uniform"]
+
+
+class Node:
+    """One member's node, open until its `open_node` block ends."""
+
+    def __init__(self, engine: Engine, meeting: Meeting) -> None:
+        self.config: Final = engine.config
+        self._engine = engine
+        self._meeting = meeting
+
+    @property
+    def address(self) -> Address | None:
+        """Where the node listens, with the port that the system chose if the configuration says 0."""
+        return self._meeting.listening
+
+    async def append(self, value: object, *, replicas: int = 0) -> int:
+        """Append one value to this node's own log; returns its seq once it is durable here.
+
+        ``value`` is anything CBOR can carry. With ``replicas=k`` it is durable on k other members
+        too. If cancelled, the event may be in the log all the same.
+
+        Raises `UsageError` for a value or a k that cannot be, `StoreFullError` if the disk is full
+        (nothing was appended), `StoreError` if the store has failed.
+        """
+        return await self.append_many([value], replicas=replicas)
+
+    async def append_many(self, values: Iterable[object], *, replicas: int = 0) -> int:
+        """Append values with consecutive seqs, in one batch if they fit in one; returns the last seq.
+
+        Raises as `append` does, and `UsageError` if there are no values.
+        """
+        events = [encode_event(value) for value in values]
+        if not events:
+            raise UsageError("append_many needs at least one value")
+        others = len(self.config.members) - 1
+        if not 0 <= replicas <= others:
+            raise UsageError(f"replicas={replicas}, but this network has {others} other members")
+        if self._engine.halted is not None:
+            raise StoreError(self._engine.halted)
+        seqs = await self._engine.store.author.append(events)
+        while self._replicated(seqs.stop) < replicas:
+            await self._engine.until_moved()
+        return seqs.stop - 1
+
+    def read(self, log: str | bytes, seqs: SeqRange) -> AsyncIterator[Event]:
+        """The events of ``[start, stop)`` of a member's log, all of them or an error.
+
+        ``log`` is an alias or a key. Raises `UnavailableError` that names the first range which
+        this node cannot supply, and `UsageError` for a log of no member.
+        """
+        member = self.config.find(log)
+        return read_log(self._engine.store.log(member), self.config.alias(member), seqs)
+
+    def follow(self, log: str | bytes, start: int = 0, *, delivery: Delivery = "eager") -> AsyncIterator[Event]:
+        """Every event of a member's log from ``start`` on, each once, in order: history, then live.
+
+        With ``eager`` delivery an event comes when it is durable here. Raises `UnavailableError`
+        for what this node cannot supply, and `UsageError` for ``uniform`` delivery.
+        """
+        if delivery != "eager":
+            raise UsageError("uniform delivery is not built yet: follow with delivery='eager'")
+        member = self.config.find(log)
+        return follow_log(self._engine.store.log(member), self.config.alias(member), start)
+
+    def status(self) -> Status:
+        """Members, links, tips and lag at this moment."""
+        store = self._engine.store
+        trust = f"restart = {self.config.restart}: that this node never signs two histories rests on its disk"
+        halted = [self._engine.halted] if self._engine.halted else []
+        return Status(
+            network=self.config.network,
+            network_id=self.config.network_id.hex(),
+            node_id=self.config.me.alias,
+            listen=str(self.address) if self.address else None,
+            restart=self.config.restart,
+            warnings=(*halted, *store.warnings(self.config.alias), trust),
+            members=tuple(self._member_status(member) for member in self.config.members),
+        )
+
+    def _member_status(self, member: Member) -> MemberStatus:
+        replicator = self._engine.replicator
+        log = self._engine.store.log(member.key)
+        link = replicator.nodes.get(member.key)
+        shown = replicator.sessions[link].shown if link is not None else {}
+        address = self._engine.advertised(member.key) or member.address
+        return MemberStatus(
+            alias=member.alias,
+            key=member.key.hex(),
+            me=member.key == self.config.key.member,
+            address=str(address) if address else None,
+            connected=link is not None,
+            last_error=self._engine.last_error.get(member.key),
+            log=LogStatus(log.first_seq, log.tip, self._lag(member.key), tuple(log.holes)),
+            receipt=replicator.receipts.get(member.key, 0),
+            shows={self.config.alias(key): tip.tip.next_seq for key, tip in shown.items()},
+        )
+
+    def _lag(self, log: MemberKey) -> int:
+        return max(0, self._engine.replicator.target(log) - self._engine.store.log(log).tip.next_seq)
+
+    def _replicated(self, stop: int) -> int:
+        return sum(receipt >= stop for receipt in self._engine.replicator.receipts.values())
+
+
+def _ignore(_: Notice) -> None:
+    pass
+
+
+@asynccontextmanager
+async def open_node(
+    config: Config, *, seams: Seams | None = None, observe: Callable[[Notice], None] = _ignore
+) -> AsyncIterator[Node]:
+    """Open the store, listen, reach for the other members, and serve them until the block ends.
+
+    ``observe`` is called with every notice: connections, fetches, sources replaced. Raises
+    `UsageError` for a configuration that cannot work (a port in use, a store of another network)
+    and `StoreError` if the store cannot be opened, or fails while the node runs.
+    """
+    seams = seams or Seams()
+    async with (
+        open_store(
+            seams.disk,
+            config.persistence_dir,
+            members=config.keys,
+            network=config.network_id,
+            key=config.key,
+            wall_clock=seams.wall_clock,
+            holder=f"node {config.me.alias}",
+        ) as store,
+        trio.open_nursery() as nursery,
+    ):
+        engine = Engine(config, seams, store, observe)
+        await nursery.start(engine.run)
+        meeting = Meeting(engine, seams)
+        await nursery.start(meeting.run)
+        yield Node(engine, meeting)
+        engine.say_goodbye()
+        with trio.move_on_after(GOODBYE_S):
+            while not engine.silent:
+                await engine.until_moved()
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,107 @@
+"""One fetch that we asked for: what may arrive, and whether what arrives is true. No I/O."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from hydra_sync.batch import Batch, parse_batches
+from hydra_sync.chain import DivergedError, verify_run
+from hydra_sync.errors import FormatError, PeerError
+from hydra_sync.identity import MemberKey, NetworkId
+from hydra_sync.limits import CREDIT_BYTES, FRAME_BYTES_MAX, STALL_S
+from hydra_sync.ranges import SeqRange
+from hydra_sync.wire import Data, Fetch
+
+__all__ = ["Asked"]
+
+
+@dataclass(slots=True)
+class Asked:
+    """A fetch under way. Credit counts down as data comes and up as it becomes durable here."""
+
+    link: int
+    request: int
+    log: MemberKey
+    next_seq: int
+    stop: int | None
+    prev_hash: bytes | None
+    credit: int = CREDIT_BYTES
+    waiting_since: float | None = None
+    unreturned: int = 0
+    cancelled: bool = False
+
+    @property
+    def live(self) -> bool:
+        """Whether this fetch follows the log instead of ending somewhere."""
+        return self.stop is None
+
+    @property
+    def missing(self) -> SeqRange | None:
+        """What is still to come of a bounded fetch."""
+        if self.stop is None or self.next_seq >= self.stop:
+            return None
+        return SeqRange(self.next_seq, self.stop)
+
+    def message(self) -> Fetch:
+        """The message that starts this fetch."""
+        return Fetch(self.request, self.log, self.next_seq, self.stop, self.prev_hash, self.credit)
+
+    def receive(self, data: Data, network: NetworkId) -> tuple[Batch, ...]:
+        """The authentic batches in ``data``, by one signature check.
+
+        Raises `PeerError` if the sender sent what nobody asked for or nobody signed, and
+        `DivergedError` if the author did sign it, on another history than ours.
+        """
+        size = len(data.records)
+        if size > self.credit:
+            raise PeerError(f"{size:,} bytes of data with {self.credit:,} bytes of credit left")
+        self.credit -= size
+        try:
+            batches = tuple(parse_batches(data.records))
+            self._check_place(batches)
+            verify_run(batches, network, self.log)
+        except FormatError as error:
+            raise PeerError(f"data of log {self.log.hex()[:8]} is not authentic: {error}") from error
+        first = batches[0].header
+        if self.prev_hash is not None and first.prev_hash != self.prev_hash:
+            raise DivergedError(f"the batch of {first.range} stands on another batch than ours before it")
+        self.next_seq, self.prev_hash = batches[-1].header.stop, batches[-1].hash
+        self.waiting_since = None
+        return batches
+
+    def durable(self, size: int) -> int:
+        """Count ``size`` bytes as consumed; the credit to return now, 0 to save it for later.
+
+        Returned in quarters of the window, so that what is left always fits the largest frame.
+        """
+        self.unreturned += size
+        if self.unreturned < CREDIT_BYTES // 4:
+            return 0
+        returned, self.unreturned = self.unreturned, 0
+        self.credit += returned
+        return returned
+
+    def watch(self, target: int, now: float) -> None:
+        """Start or stop the clock: it runs while events below ``target`` are due and may be sent."""
+        due = self.next_seq < (target if self.stop is None else self.stop)
+        if not due or self.credit < FRAME_BYTES_MAX:
+            self.waiting_since = None
+        elif self.waiting_since is None:
+            self.waiting_since = now
+
+    @property
+    def deadline(self) -> float:
+        """When this fetch counts as stalled unless something arrives."""
+        return math.inf if self.waiting_since is None else self.waiting_since + STALL_S
+
+    def _check_place(self, batches: tuple[Batch, ...]) -> None:
+        if not batches:
+            raise PeerError("Data without records")
+        first = batches[0].header
+        fits = first.first_seq == self.next_seq if self.prev_hash is not None else self.next_seq in first.range
+        if not fits or (self.stop is not None and first.first_seq >= self.stop):
+            raise PeerError(f"events {first.range} where {self.next_seq} was asked for")
+        for batch in batches:
+            if batch.header.epoch != 0:
+                raise PeerError(f"events of epoch {batch.header.epoch}; this release knows epoch 0 only")

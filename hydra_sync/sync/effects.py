@@ -1,0 +1,153 @@
+"""What the protocol core wants done: values that the node carries out, in order. No I/O.
+
+The core never waits. `Read` and `Append` are answered later, by `Replicator.read` and
+`Replicator.appended`; no receipt is sent for records before their `Append` was answered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hydra_sync.batch import Batch
+from hydra_sync.identity import MemberKey
+from hydra_sync.ranges import SeqRange
+from hydra_sync.wire import Goodbye, Message
+
+__all__ = [
+    "Append",
+    "CaughtUp",
+    "Connected",
+    "Disconnected",
+    "Diverged",
+    "Drop",
+    "Effect",
+    "Fetched",
+    "Fetching",
+    "Notice",
+    "OwnLogAhead",
+    "Read",
+    "Send",
+    "SourceReplaced",
+    "TipsDue",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send ``message`` on ``link``, after what was sent before."""
+
+    link: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class TipsDue:
+    """The peer on ``link`` has not seen our latest tips; when its line is free, take and send them."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read whole batches of ``log`` from the one that contains ``start`` on, to serve ``request``."""
+
+    link: int
+    request: int
+    log: MemberKey
+    start: int
+    stop: int
+    bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Make these verified batches durable in our replica of ``log``."""
+
+    log: MemberKey
+    batches: tuple[Batch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Close ``link``, saying goodbye first. ``fault`` is set where the peer broke the protocol."""
+
+    link: int
+    goodbye: Goodbye
+    fault: str | None = None
+
+
+# Notices change nothing: they are for status, logs and people who watch.
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A member's node, or a tool, is here and has shown its tips."""
+
+    peer: MemberKey
+    tool: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """A member's node, or a tool, is gone; ``why`` is for people."""
+
+    peer: MemberKey
+    tool: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """We asked ``peer`` for ``[start, stop)`` of ``log``; ``stop`` None is from ``start`` on, live."""
+
+    log: MemberKey
+    peer: MemberKey
+    start: int
+    stop: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Verified events of ``log`` came from ``peer``."""
+
+    log: MemberKey
+    peer: MemberKey
+    events: SeqRange
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReplaced:
+    """``peer`` did not supply ``log`` in time or as asked; others are asked instead."""
+
+    log: MemberKey
+    peer: MemberKey
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """Our replica of ``log`` has all that anybody connected shows; now it is followed live."""
+
+    log: MemberKey
+    next_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Diverged:
+    """``peer`` holds another history of ``log`` than we do: its author signed both."""
+
+    log: MemberKey
+    peer: MemberKey
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLogAhead:
+    """``peer`` proved that we once signed more events than our store has: appending would fork."""
+
+    peer: MemberKey
+    next_seq: int
+
+
+Notice = Connected | Disconnected | Fetching | Fetched | SourceReplaced | CaughtUp | Diverged | OwnLogAhead
+Effect = Send | TipsDue | Read | Append | Drop | Notice

@@ -1,0 +1,113 @@
+"""One connection: what its peer said and shows, what we serve on it, and whether it is alive. No I/O."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from hydra_sync.errors import PeerError
+from hydra_sync.identity import MemberKey
+from hydra_sync.limits import FETCHES_PER_SESSION_MAX, FRAME_S, HANDSHAKE_S, PING_S, PROBE_S, SILENCE_S
+from hydra_sync.sync.effects import Drop, Effect, Send
+from hydra_sync.sync.serving import Serving
+from hydra_sync.sync.transitions import State, next_state
+from hydra_sync.wire import Fetch, Goodbye, GoodbyeReason, Hello, LogTip, Message, Ping, Role
+
+__all__ = ["Session"]
+
+
+@dataclass(slots=True)
+class Session:
+    """The protocol state of one connection to the member ``peer``, proven by the channel."""
+
+    link: int
+    peer: MemberKey
+    dialed: bool
+    """Whether we opened the connection."""
+    opened_at: float
+    state: State = State.GREETING
+    hello: Hello | None = None
+    shown: dict[MemberKey, LogTip] = field(default_factory=dict)
+    serving: dict[int, Serving] = field(default_factory=dict)
+    unshown: dict[MemberKey, None] = field(default_factory=dict)
+    """Logs whose tip moved since the peer was last told."""
+    tips_sent: bool = False
+    introduced: bool = False
+    """Whether the peer's full tips have come."""
+    heard_at: float = field(init=False)
+    frame_since: float | None = None
+    pinged_at: float = -math.inf
+    probe_until: float = math.inf
+
+    def __post_init__(self) -> None:
+        self.heard_at = self.opened_at
+
+    @property
+    def syncing(self) -> bool:
+        """Whether the peer's node has shown its tips, so that we may ask it."""
+        return self.state is State.SYNCING and self.is_node
+
+    @property
+    def is_node(self) -> bool:
+        return self.hello is not None and self.hello.role is Role.NODE
+
+    @property
+    def is_tool(self) -> bool:
+        return self.hello is not None and self.hello.role is Role.TOOL
+
+    def heard(self, now: float, *, partial: bool) -> None:
+        """Bytes arrived; ``partial`` says whether they left a frame unfinished."""
+        self.heard_at = now
+        self.probe_until = math.inf
+        if not partial:
+            self.frame_since = None
+        elif self.frame_since is None:
+            self.frame_since = now
+
+    def receive(self, message: Message) -> None:
+        """Step the state machine. Raises `PeerError` for a message out of place."""
+        self.state = next_state(self.state, message)
+        self.frame_since = None
+
+    def begin(self, fetch: Fetch) -> Serving:
+        """Start to serve ``fetch``. Raises `PeerError` for a request id in use, or one too many."""
+        if fetch.request in self.serving:
+            raise PeerError(f"request id {fetch.request} is in use")
+        if len(self.serving) >= FETCHES_PER_SESSION_MAX:
+            raise PeerError(f"more than {FETCHES_PER_SESSION_MAX} fetches at once")
+        serving = self.serving[fetch.request] = Serving.of(self.link, fetch)
+        return serving
+
+    def probe(self, now: float) -> Send:
+        """Ask for a sign of life, within `PROBE_S`: another connection claims this one's place."""
+        self.probe_until = min(self.probe_until, now + PROBE_S)
+        return self._ping(now)
+
+    def tick(self, now: float) -> list[Effect]:
+        """What time demands: a ping after silence, the end after too much of it."""
+        if self.state is State.CLOSED or now < self.deadline():
+            return []
+        if self.state in (State.GREETING, State.INTRODUCING) and now >= self.opened_at + HANDSHAKE_S:
+            return [self._timeout(f"{self.state.value} for {HANDSHAKE_S:g} s")]
+        if now >= self.heard_at + SILENCE_S or now >= self.probe_until:
+            return [self._timeout("silent, and does not answer a ping")]
+        if self.frame_since is not None and now >= self.frame_since + FRAME_S:
+            return [self._timeout(f"one frame took more than {FRAME_S:g} s")]
+        return [self._ping(now)]
+
+    def deadline(self) -> float:
+        """When `tick` has something to do."""
+        if self.state is State.CLOSED:
+            return math.inf
+        frame = math.inf if self.frame_since is None else self.frame_since + FRAME_S
+        due = min(self.heard_at + SILENCE_S, self.probe_until, frame)
+        if self.state is State.SYNCING:
+            return min(due, max(self.heard_at, self.pinged_at) + PING_S)
+        return min(due, self.opened_at + HANDSHAKE_S)
+
+    def _ping(self, now: float) -> Send:
+        self.pinged_at = now
+        return Send(self.link, Ping(int(now * 1000)))
+
+    def _timeout(self, why: str) -> Drop:
+        return Drop(self.link, Goodbye(GoodbyeReason.TIMEOUT, why))

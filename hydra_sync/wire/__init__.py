@@ -1,0 +1,48 @@
+"""What members say to each other: messages, and the frames they travel in. No I/O."""
+
+from hydra_sync.wire.frames import FrameReader, encode_frame
+from hydra_sync.wire.messages import (
+    Cancel,
+    Credit,
+    Data,
+    End,
+    EndReason,
+    Fetch,
+    Fork,
+    Goodbye,
+    GoodbyeReason,
+    Hello,
+    LogState,
+    LogTip,
+    Message,
+    Ping,
+    Pong,
+    Prepare,
+    Promise,
+    Role,
+    Tips,
+)
+
+__all__ = [
+    "Cancel",
+    "Credit",
+    "Data",
+    "End",
+    "EndReason",
+    "Fetch",
+    "Fork",
+    "FrameReader",
+    "Goodbye",
+    "GoodbyeReason",
+    "Hello",
+    "LogState",
+    "LogTip",
+    "Message",
+    "Ping",
+    "Pong",
+    "Prepare",
+    "Promise",
+    "Role",
+    "Tips",
+    "encode_frame",
+]

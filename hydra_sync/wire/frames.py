@@ -1,0 +1,76 @@
+"""Frames: a length of four bytes, then one CBOR array ``[type, ...]``. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from hydra_sync.encoding import decode, encode
+from hydra_sync.errors import FormatError, PeerError
+from hydra_sync.limits import FRAME_BYTES_MAX
+from hydra_sync.wire.messages import MESSAGE_TYPES, Message
+
+__all__ = ["FrameReader", "decode_message", "encode_frame"]
+
+_LENGTH_BYTES: Final = 4
+
+
+def encode_frame(message: Message) -> bytes:
+    """The bytes of ``message`` on the wire, length included."""
+    content = encode((message.TYPE, *message.fields()))
+    assert len(content) <= FRAME_BYTES_MAX
+    return len(content).to_bytes(_LENGTH_BYTES) + content
+
+
+def decode_message(content: bytes) -> Message:
+    """The message in one frame, length not included. Raises `PeerError`."""
+    try:
+        fields = decode(content)
+    except FormatError as error:
+        raise PeerError(f"a frame of {len(content)} bytes is no message: {error}") from error
+    if type(fields) is not tuple or not fields or type(fields[0]) is not int:
+        raise PeerError("a frame is not an array that starts with a message type")
+    kind = MESSAGE_TYPES.get(fields[0])
+    if kind is None:
+        raise PeerError(f"a message of unknown type {fields[0]}")
+    try:
+        return kind.parse(fields[1:])
+    except PeerError as error:
+        raise PeerError(f"a broken {kind.__name__}: {error}") from error
+
+
+class FrameReader:
+    """Cuts a byte stream into messages, however the stream is chopped.
+
+    >>> from hydra_sync.wire import Ping, encode_frame
+    >>> reader = FrameReader()
+    >>> list(reader.feed(encode_frame(Ping(7)) + b"\\0"))
+    [Ping(nonce=7)]
+    >>> reader.partial
+    True
+    """
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    @property
+    def partial(self) -> bool:
+        """Whether a frame has begun and not ended."""
+        return bool(self._buffer)
+
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """The messages that ``data`` completes. Raises `PeerError` at the first broken one.
+
+        Holds at most one frame's bytes beyond ``data``: a length above the limit is refused at once.
+        """
+        self._buffer += data
+        while len(self._buffer) >= _LENGTH_BYTES:
+            length = int.from_bytes(self._buffer[:_LENGTH_BYTES])
+            if length > FRAME_BYTES_MAX:
+                raise PeerError(f"a frame of {length:,} bytes; at most {FRAME_BYTES_MAX:,} are allowed")
+            stop = _LENGTH_BYTES + length
+            if len(self._buffer) < stop:
+                return
+            content = bytes(memoryview(self._buffer)[_LENGTH_BYTES:stop])
+            del self._buffer[:stop]
+            yield decode_message(content)
