@@ -107,8 +107,6 @@ class Config:
                 f"the signing key belongs to {self.key.member.hex()}, which is no member of this network: "
                 "check hydra-signing-key, or add its verification key to the members"
             )
-        if self.restart not in RESTARTS:
-            raise UsageError(f"restart = {self.restart!r} is not known here; use one of: {', '.join(RESTARTS)}")
 
     @property
     def network_id(self) -> NetworkId:
@@ -178,9 +176,6 @@ def parse_config(table: Mapping[str, object], *, base: Path) -> Config:
     if key.member not in [member.key for member in members]:
         members.insert(0, Member(alias, key.member))
     members = [Member(alias, m.key, m.address) if m.key == key.member else m for m in members]
-    restart = _text(table, "restart", default="trust-disk")
-    if restart != "trust-disk":
-        raise UsageError(f"restart = {restart!r} is not known here; use one of: {', '.join(RESTARTS)}")
     return Config(
         network=_text(table, "network"),
         key=key,
@@ -189,8 +184,16 @@ def parse_config(table: Mapping[str, object], *, base: Path) -> Config:
         listen=_address(table, "listen"),
         advertise=_address(table, "advertise"),
         peers=tuple(Address.parse(text) for text in _texts(table, "peer")),
-        restart=restart,
+        restart=_restart(table),
     )
+
+
+def _restart(table: Mapping[str, object]) -> Restart:
+    text = _text(table, "restart", default=RESTARTS[0])
+    for restart in RESTARTS:
+        if restart == text:
+            return restart
+    raise UsageError(f"restart = {text!r} is not known here; use one of: {', '.join(RESTARTS)}")
 
 
 def _parse_member(table: Mapping[str, object], base: Path) -> Member:

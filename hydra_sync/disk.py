@@ -14,12 +14,15 @@ from typing import Final, Literal, Protocol, TypeVar
 
 import trio
 
-__all__ = ["Disk", "File", "Lock", "OpenMode", "RealDisk"]
+__all__ = ["Disk", "File", "Lock", "OpenMode", "RealDisk", "lock_holder"]
 
 OpenMode = Literal["read", "write", "create"]
 """``read`` and ``write`` need the file to exist, ``create`` needs it not to; the last two may write."""
 
 INLINE_BYTES: Final = 64 << 10  # copying so little to or from the page cache beats a thread switch
+
+LOCK_TRIES: Final = 3
+LOCK_RETRY_S: Final = 0.05
 
 T = TypeVar("T")
 
@@ -119,13 +122,13 @@ class RealDisk:
     async def lock(self, path: Path, holder: str) -> Lock:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            await _flock(fd)
         except BlockingIOError as error:
-            other = os.pread(fd, 4096, 0).decode(errors="replace").strip()
+            other = _read_holder(fd)
             os.close(fd)
-            raise BlockingIOError(error.errno, other or "an unknown process") from None
+            raise BlockingIOError(error.errno, other) from None
         os.ftruncate(fd, 0)
-        os.pwrite(fd, holder.encode(), 0)
+        os.pwrite(fd, f"process {os.getpid()} ({holder})".encode(), 0)
         return _RealLock(fd)
 
 
@@ -183,3 +186,33 @@ class _RealLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def lock_holder(path: Path) -> str | None:
+    """Who holds the lock on the real file at ``path``, None if nobody does. Takes no lock for longer than a glance."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read_holder(fd)
+    finally:
+        os.close(fd)
+    return None
+
+
+async def _flock(fd: int) -> None:
+    for _ in range(LOCK_TRIES - 1):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await trio.sleep(LOCK_RETRY_S)  # it may be `lock_holder`, and a glance is over soon
+        else:
+            return
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _read_holder(fd: int) -> str:
+    return os.pread(fd, 4096, 0).decode(errors="replace").strip() or "an unknown process"

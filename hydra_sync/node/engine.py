@@ -6,6 +6,7 @@ what takes time has a task of its own and reports back to the core when it is do
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -17,7 +18,7 @@ from hydra_sync.chain import Tip
 from hydra_sync.config import Address, Config
 from hydra_sync.errors import StoreFullError, UnavailableError, UsageError
 from hydra_sync.identity import MemberKey
-from hydra_sync.limits import STALL_S
+from hydra_sync.limits import COMMIT_BYTES_MAX, STALL_S
 from hydra_sync.node.link import Link
 from hydra_sync.node.seams import Seams
 from hydra_sync.store import Store
@@ -53,7 +54,7 @@ class Engine:
         self._links: dict[int, Link] = {}
         self._link_count = 0
         self._moved = trio.Event()
-        self._appends: dict[MemberKey, list[Batch]] = {member: [] for member in config.keys}
+        self._appends: dict[MemberKey, deque[Batch]] = {member: deque() for member in config.keys}
         self._append_due = {member: trio.Event() for member in config.keys}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -124,7 +125,7 @@ class Engine:
                 if link := self._links.get(effect.link):
                     link.read_soon(effect)
             case Append():
-                self._appends[effect.log] += effect.batches
+                self._appends[effect.log].extend(effect.batches)
                 self._append_due[effect.log].set()
             case Drop():
                 if link := self._links.get(effect.link):
@@ -156,18 +157,17 @@ class Engine:
         return durable
 
     async def _append(self, member: MemberKey) -> None:
-        # Batches that arrive while a write is under way are written together by the next one.
-        replica = self.store.replica(member)
+        """Write what was fetched; batches that come while a commit is under way share the next one."""
+        log = self.store.log(member)
+        waiting = self._appends[member]
         while True:
-            batches, self._appends[member] = self._appends[member], []
-            if not batches:
+            if not waiting:
                 self._append_due[member] = trio.Event()
                 await self._append_due[member].wait()
-                continue
             try:
-                await replica.append(batches)
+                await log.commit(_take(waiting, COMMIT_BYTES_MAX))
             except StoreFullError:
-                self._appends[member] = []
+                waiting.clear()
                 now = trio.current_time()
                 self.perform(self.replicator.append_failed(member, now + STALL_S, now))
 
@@ -192,3 +192,13 @@ def _hello(config: Config, store: Store) -> Hello:
         founding=store.manifest.founding,
         advertise=str(config.advertise or ""),
     )
+
+
+def _take(batches: deque[Batch], bytes_max: int) -> list[Batch]:
+    """The first batches, at least one, of at most ``bytes_max`` bytes otherwise."""
+    taken = [batches.popleft()]
+    size = len(taken[0].record)
+    while batches and size + len(batches[0].record) <= bytes_max:
+        size += len(batches[0].record)
+        taken.append(batches.popleft())
+    return taken

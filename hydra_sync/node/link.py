@@ -25,7 +25,9 @@ GOODBYE_S: Final = 1.0  # a peer that does not read does not hear it
 class Host(Protocol):
     """What a link needs of its node."""
 
-    replicator: Replicator
+    @property
+    def replicator(self) -> Replicator:
+        """The protocol core."""
 
     def perform(self, effects: Sequence[Effect]) -> None:
         """Carry out effects, in order, without waiting."""
@@ -50,6 +52,7 @@ class Link:
         self._drained = trio.Event()
         self._scope = trio.CancelScope()
         self._closing = False
+        self._introduced = False
         self._why = "the connection was closed"
 
     async def run(self, *, dialed: bool) -> str:
@@ -73,8 +76,6 @@ class Link:
     @property
     def introduced(self) -> bool:
         """Whether the session has come as far as tips from the peer."""
-        session = self._host.replicator.sessions.get(self.number)
-        self._introduced = self._introduced or (session is not None and session.introduced)
         return self._introduced
 
     def send(self, message: Message) -> None:
@@ -118,7 +119,7 @@ class Link:
         while data := await self._stream.receive_some(RECEIVE_BYTES):
             now = trio.current_time()
             try:
-                for message in frames.feed(data):
+                for message in frames.feed(bytes(data)):
                     self._host.perform(replicator.receive(self.number, message, now))
                     if isinstance(message, Goodbye) and not self._closing:
                         self.close(f"it said goodbye: {message.text or message.reason.name.lower()}")
@@ -127,6 +128,8 @@ class Link:
                 self._host.perform(replicator.blame(self.number, str(error)))
                 return
             replicator.heard(self.number, now, partial=frames.partial)
+            session = replicator.sessions.get(self.number)
+            self._introduced = self._introduced or (session is not None and session.introduced)
 
     async def _write(self) -> None:
         await self._until_broken(self._write_frames)

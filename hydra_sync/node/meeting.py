@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import random
-from collections.abc import Sequence
 from functools import partial
 
 import trio
@@ -104,7 +103,7 @@ class Meeting:
             await self._engine.until_moved()
 
 
-async def _open_listeners(address: Address) -> Sequence[trio.SocketListener]:
+async def _open_listeners(address: Address) -> list[trio.SocketListener]:
     try:
         return await trio.open_tcp_listeners(address.port, host=address.host)
     except OSError as error:
@@ -116,5 +115,5 @@ async def _open_listeners(address: Address) -> Sequence[trio.SocketListener]:
         raise UsageError(f"cannot listen at {address}: {error.strerror or error}") from error
 
 
-def _bound(wanted: Address, listeners: Sequence[trio.SocketListener]) -> Address:
+def _bound(wanted: Address, listeners: list[trio.SocketListener]) -> Address:
     return Address(wanted.host, listeners[0].socket.getsockname()[1])

@@ -15,7 +15,7 @@ from hydra_sync.identity import MemberKey
 from hydra_sync.node.engine import Engine
 from hydra_sync.node.events import Event
 from hydra_sync.node.meeting import Meeting
-from hydra_sync.node.reading import follow_log, read_log
+from hydra_sync.node.reading import Events
 from hydra_sync.node.seams import Seams
 from hydra_sync.node.status import LogStatus, MemberStatus, Status
 from hydra_sync.ranges import SeqRange
@@ -78,7 +78,7 @@ class Node:
         this node cannot supply, and `UsageError` for a log of no member.
         """
         member = self.config.find(log)
-        return read_log(self._engine.store.log(member), self.config.alias(member), seqs)
+        return Events(self._engine.store.log(member), self.config.alias(member), seqs.start, seqs.stop)
 
     def follow(self, log: str | bytes, start: int = 0, *, delivery: Delivery = "eager") -> AsyncIterator[Event]:
         """Every event of a member's log from ``start`` on, each once, in order: history, then live.
@@ -89,7 +89,7 @@ class Node:
         if delivery != "eager":
             raise UsageError("uniform delivery is not built yet: follow with delivery='eager'")
         member = self.config.find(log)
-        return follow_log(self._engine.store.log(member), self.config.alias(member), start)
+        return Events(self._engine.store.log(member), self.config.alias(member), start, None)
 
     def status(self) -> Status:
         """Members, links, tips and lag at this moment."""
@@ -102,7 +102,7 @@ class Node:
             node_id=self.config.me.alias,
             listen=str(self.address) if self.address else None,
             restart=self.config.restart,
-            warnings=(*halted, *store.warnings(self.config.alias), trust),
+            warnings=(*halted, *(line for report in store.reports.values() for line in report.lines()), trust),
             members=tuple(self._member_status(member) for member in self.config.members),
         )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections import deque
+from typing import Self
 
 from hydra_sync.errors import UnavailableError
 from hydra_sync.limits import DATA_BYTES_TARGET
@@ -10,27 +11,42 @@ from hydra_sync.node.events import Event, events_of
 from hydra_sync.ranges import SeqRange
 from hydra_sync.store import Log
 
-__all__ = ["follow_log", "read_log"]
+__all__ = ["Events"]
 
 
-async def read_log(log: Log, alias: str, seqs: SeqRange) -> AsyncIterator[Event]:
-    """The events of a range, all of them, or `UnavailableError` at the first that is not here."""
-    start = seqs.start
-    while start < seqs.stop:
-        if start >= log.tip.next_seq:
-            raise UnavailableError(
-                f"events {SeqRange(start, seqs.stop)} of {alias} are not here: its log reaches {log.tip.next_seq}"
-            )
-        for batch in await log.read(start, min(seqs.stop, log.tip.next_seq), DATA_BYTES_TARGET):
-            for event in events_of(log.author, batch, start=start, stop=seqs.stop):
-                yield event
-            start = batch.header.stop
+class Events:
+    """The events of a log from ``start`` to ``stop``, each once, in order; without a stop, for ever.
 
+    An iterator and no generator, so that a loop may be left early without closing anything.
+    """
 
-async def follow_log(log: Log, alias: str, start: int) -> AsyncIterator[Event]:
-    """Every event from ``start`` on, as it becomes durable here."""
-    while True:
-        async for event in read_log(log, alias, SeqRange(start, max(start, log.tip.next_seq))):
-            yield event
-            start = event.seq + 1
-        await log.wait_past(start)
+    def __init__(self, log: Log, alias: str, start: int, stop: int | None) -> None:
+        self._log = log
+        self._alias = alias
+        self._next = start
+        self._stop = stop
+        self._ready: deque[Event] = deque()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._ready:
+            if self._stop is not None and self._next >= self._stop:
+                raise StopAsyncIteration
+            await self._fill(self._stop)
+        event = self._ready.popleft()
+        self._next = event.seq + 1
+        return event
+
+    async def _fill(self, stop: int | None) -> None:
+        tip = self._log.tip.next_seq
+        if self._next >= tip:
+            if stop is None:
+                await self._log.wait_past(self._next)
+                return
+            missing = SeqRange(self._next, stop)
+            raise UnavailableError(f"events {missing} of {self._alias} are not here: its log reaches {tip}")
+        until = tip if stop is None else min(stop, tip)
+        for batch in await self._log.read(self._next, until, DATA_BYTES_TARGET):
+            self._ready.extend(events_of(self._log.author, batch, start=self._next, stop=stop))

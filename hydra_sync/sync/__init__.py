@@ -1,6 +1,7 @@
 """The protocol without I/O: what to say, whom to ask, what to serve, from messages and time alone."""
 
 from hydra_sync.sync.effects import (
+    Advanced,
     Append,
     CaughtUp,
     Connected,
@@ -20,6 +21,7 @@ from hydra_sync.sync.effects import (
 from hydra_sync.sync.replicator import Replicator
 
 __all__ = [
+    "Advanced",
     "Append",
     "CaughtUp",
     "Connected",

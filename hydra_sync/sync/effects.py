@@ -14,6 +14,7 @@ from hydra_sync.ranges import SeqRange
 from hydra_sync.wire import Goodbye, Message
 
 __all__ = [
+    "Advanced",
     "Append",
     "CaughtUp",
     "Connected",
@@ -125,6 +126,14 @@ class SourceReplaced:
 
 
 @dataclass(frozen=True, slots=True)
+class Advanced:
+    """Our copy of ``log``, or our own log, is durable up to ``next_seq``."""
+
+    log: MemberKey
+    next_seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class CaughtUp:
     """Our replica of ``log`` has all that anybody connected shows; now it is followed live."""
 
@@ -149,5 +158,5 @@ class OwnLogAhead:
     next_seq: int
 
 
-Notice = Connected | Disconnected | Fetching | Fetched | SourceReplaced | CaughtUp | Diverged | OwnLogAhead
+Notice = Connected | Disconnected | Advanced | Fetching | Fetched | SourceReplaced | CaughtUp | Diverged | OwnLogAhead
 Effect = Send | TipsDue | Read | Append | Drop | Notice

@@ -28,6 +28,7 @@ from hydra_sync.limits import (
 from hydra_sync.ranges import SeqRange
 from hydra_sync.sync.asking import Asked
 from hydra_sync.sync.effects import (
+    Advanced,
     Append,
     CaughtUp,
     Connected,
@@ -176,7 +177,7 @@ class Replicator:
         if log == self.me:
             state.intake.frontier = tip
             self._remember(tip)
-        effects: list[Effect] = []
+        effects: list[Effect] = [Advanced(log, tip.next_seq)]
         for session in self.sessions.values():
             if session.state is State.CLOSED:
                 continue

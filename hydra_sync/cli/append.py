@@ -1,0 +1,56 @@
+"""``hydra-sync append``: values into the own log of a node that does not run. Does I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import trio
+
+from hydra_sync.cli.options import json_option, node_options, take_config
+from hydra_sync.cli.values import input_format_option, parse_value
+from hydra_sync.config import Config
+from hydra_sync.disk import RealDisk
+from hydra_sync.encoding import encode_event
+from hydra_sync.errors import StoreLockedError
+from hydra_sync.node.seams import wall_clock_us
+from hydra_sync.ranges import SeqRange
+from hydra_sync.store import open_store
+
+__all__ = ["append"]
+
+
+@click.command(epilog="Example: hydra-sync append --config alice.toml --format json '{\"pay\": 5}'")
+@click.argument("values", nargs=-1, required=True, metavar="VALUE...")
+@input_format_option
+@node_options
+@json_option("the seqs")
+def append(values: Sequence[str], input_format: str, as_json: bool, **options: Any) -> None:
+    """Append VALUEs to the node's own log, durably, while the node does not run."""
+    config = take_config(options)
+    events = [encode_event(parse_value(value, input_format)) for value in values]
+    try:
+        seqs = trio.run(_append, config, events)
+    except StoreLockedError as error:
+        raise StoreLockedError(
+            f"{error}. To append to a running node, start it with: hydra-sync run --stdin"
+        ) from error
+    if as_json:
+        click.echo(json.dumps({"first_seq": seqs.start, "last_seq": seqs.stop - 1}))
+    else:
+        click.echo(f"appended to {config.me.alias}'s log: {seqs}")
+
+
+async def _append(config: Config, events: Sequence[bytes]) -> SeqRange:
+    async with open_store(
+        RealDisk(),
+        config.persistence_dir.absolute(),
+        members=config.keys,
+        network=config.network_id,
+        key=config.key,
+        wall_clock=wall_clock_us,
+        holder=f"append of {config.me.alias}",
+    ) as store:
+        return await store.author.append(events)

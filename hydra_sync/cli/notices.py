@@ -1,0 +1,70 @@
+"""What a running node tells: notices as log lines for people, as JSON for programs. No I/O."""
+
+from __future__ import annotations
+
+from hydra_sync.config import Config
+from hydra_sync.sync import (
+    Advanced,
+    CaughtUp,
+    Connected,
+    Disconnected,
+    Diverged,
+    Fetched,
+    Fetching,
+    Notice,
+    OwnLogAhead,
+    SourceReplaced,
+)
+
+__all__ = ["notice_json", "notice_line"]
+
+
+def notice_json(notice: Notice, config: Config) -> dict[str, object]:
+    """A notice for programs: its name, and its fields with aliases for keys."""
+    match notice:
+        case Connected(peer, tool):
+            return {"event": "connected", "peer": config.alias(peer), "tool": tool}
+        case Disconnected(peer, tool, why):
+            return {"event": "disconnected", "peer": config.alias(peer), "tool": tool, "why": why}
+        case Fetching(log, peer, start, stop):
+            return _of("fetching", config, log, peer) | {"start": start, "stop": stop}
+        case Fetched(log, peer, events):
+            return _of("fetched", config, log, peer) | {"start": events.start, "stop": events.stop}
+        case SourceReplaced(log, peer, why):
+            return _of("source_replaced", config, log, peer) | {"why": why}
+        case Advanced(log, next_seq):
+            return {"event": "advanced", "log": config.alias(log), "next_seq": next_seq}
+        case CaughtUp(log, next_seq):
+            return {"event": "caught_up", "log": config.alias(log), "next_seq": next_seq}
+        case Diverged(log, peer, seq):
+            return _of("diverged", config, log, peer) | {"seq": seq}
+        case OwnLogAhead(peer, next_seq):
+            return {"event": "own_log_ahead", "peer": config.alias(peer), "next_seq": next_seq}
+
+
+def notice_line(notice: Notice, config: Config) -> str | None:
+    """A notice for people, in one line; None for what happens too often to read."""
+    name = config.alias
+    match notice:
+        case Connected(peer, tool):
+            return f"connected to {name(peer)}" + (" (a tool)" if tool else "")
+        case Disconnected(peer, _, why):
+            return f"lost {name(peer)}: {why}"
+        case Fetching(log, peer, start, None):
+            return f"follow {name(log)}'s log from {start} on, from {name(peer)}"
+        case Fetching(log, peer, start, stop):
+            return f"ask {name(peer)} for events [{start}, {stop}) of {name(log)}'s log"
+        case Fetched() | Advanced():
+            return None
+        case SourceReplaced(log, peer, why):
+            return f"ask another than {name(peer)} for {name(log)}'s log: {why}"
+        case CaughtUp(log, next_seq):
+            return f"caught up with {name(log)}'s log at {next_seq}"
+        case Diverged(log, peer, seq):
+            return f"{name(peer)} holds another history of {name(log)}'s log from {seq} on: {name(log)} signed both"
+        case OwnLogAhead(peer, next_seq):
+            return f"{name(peer)} holds our own log up to {next_seq}, further than we do: appending is stopped"
+
+
+def _of(event: str, config: Config, log: bytes, peer: bytes) -> dict[str, object]:
+    return {"event": event, "log": config.alias(config.find(log)), "peer": config.alias(config.find(peer))}

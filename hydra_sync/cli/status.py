@@ -1,0 +1,81 @@
+"""``hydra-sync status``: what a store holds, beside a running node or without. Does I/O."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+import trio
+from rich.console import Console
+from rich.table import Table
+
+from hydra_sync.cli.options import json_option, node_options, take_config
+from hydra_sync.cli.read import open_read_only
+from hydra_sync.config import Config
+from hydra_sync.disk import lock_holder
+
+__all__ = ["status"]
+
+
+@click.command(epilog="Example: hydra-sync status --config bob.toml")
+@node_options
+@json_option("the status")
+def status(as_json: bool, **options: Any) -> None:
+    """Show what the node's store holds of each member's log, and whether the node runs."""
+    config = take_config(options)
+    found = trio.run(_status, config)
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _show(config, found)
+
+
+async def _status(config: Config) -> dict[str, Any]:
+    async with open_read_only(config) as store:
+        logs = []
+        for member in config.members:
+            log = store.log(member.key)
+            logs.append(
+                {
+                    "alias": member.alias,
+                    "key": member.key.hex(),
+                    "me": member.key == config.key.member,
+                    "epoch": log.tip.epoch,
+                    "first_seq": log.first_seq,
+                    "next_seq": log.tip.next_seq,
+                    "hash": log.tip.hash.hex(),
+                    "holes": [[hole.start, hole.stop] for hole in log.holes],
+                }
+            )
+        return {
+            "network": config.network,
+            "network_id": config.network_id.hex(),
+            "node_id": config.me.alias,
+            "persistence_dir": str(config.persistence_dir.absolute()),
+            "store_id": store.manifest.store_id.hex(),
+            "restart": config.restart,
+            "held_by": lock_holder(config.persistence_dir / "LOCK"),
+            "warnings": [line for report in store.reports.values() for line in report.lines()],
+            "logs": logs,
+        }
+
+
+def _show(config: Config, found: dict[str, Any]) -> None:
+    console = Console()
+    console.print(f"{found['node_id']} in network {found['network']} ({found['network_id'][:16]})")
+    console.print(f"store {found['persistence_dir']}, held by: {found['held_by'] or 'nobody, the node does not run'}")
+    table = Table()
+    for column in ("log", "events", "last batch", "damaged"):
+        table.add_column(column)
+    for log in found["logs"]:
+        holes = ", ".join(f"[{start}, {stop})" for start, stop in log["holes"])
+        name = f"{log['alias']} (this node)" if log["me"] else log["alias"]
+        table.add_row(
+            name, f"[{log['first_seq']}, {log['next_seq']})", log["hash"][:16], holes or "none", end_section=False
+        )
+    console.print(table)
+    for warning in found["warnings"]:
+        console.print(f"note: {warning}", style="yellow", markup=False)
+    if config.restart == "trust-disk":
+        console.print("note: restart = trust-disk: that this node never signs two histories rests on its disk")

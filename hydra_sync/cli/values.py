@@ -1,0 +1,81 @@
+"""Event values as people and programs type and read them on a terminal. No I/O."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import click
+
+from hydra_sync.errors import FormatError, UsageError
+from hydra_sync.node import Event
+
+__all__ = ["INPUT_FORMATS", "event_json", "event_line", "input_format_option", "parse_value"]
+
+
+def _parse_json(text: str) -> object:
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{text!r} is not JSON: {error}") from error
+    return value
+
+
+def _parse_hex(text: str) -> object:
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not hexadecimal: {error}") from error
+
+
+INPUT_FORMATS: Final[Mapping[str, Callable[[str], object]]] = {"text": str, "json": _parse_json, "hex": _parse_hex}
+
+input_format_option = click.option(
+    "--format",
+    "input_format",
+    type=click.Choice(list(INPUT_FORMATS)),
+    default="text",
+    show_default=True,
+    help="What a value is: a text as it stands, JSON, or bytes in hexadecimal.",
+)
+
+
+def parse_value(text: str, input_format: str) -> object:
+    """The value that ``text`` stands for. Raises `UsageError`."""
+    return INPUT_FORMATS[input_format](text)
+
+
+def event_json(event: Event, alias: str) -> dict[str, object]:
+    """An event for programs; ``value`` is null and ``cbor`` tells all where JSON has no form for it."""
+    fields: dict[str, object] = {
+        "log": alias,
+        "epoch": event.epoch,
+        "seq": event.seq,
+        "time_us": event.time_us,
+        "batch": event.batch_hash.hex(),
+        "cbor": event.data.hex(),
+    }
+    try:
+        value = event.value
+        json.dumps(value)
+    except (FormatError, TypeError, ValueError):
+        value = None
+    return fields | {"value": value}
+
+
+def event_line(event: Event) -> str:
+    """An event for people, on one line."""
+    time = datetime.datetime.fromtimestamp(event.time_us / 1e6, datetime.UTC)
+    return f"{event.seq:>8}  {time:%Y-%m-%d %H:%M:%S}  {_shown(event)}"
+
+
+def _shown(event: Event) -> str:
+    try:
+        value = event.value
+    except FormatError:
+        return f"(no CBOR) {event.data.hex()}"
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if isinstance(value, str) and value.isprintable() else repr(value)

@@ -1,0 +1,8 @@
+"""``hydra-sync verify``."""
+
+import click
+
+
+@click.command()
+def verify() -> None:
+    """x"""
