@@ -61,8 +61,10 @@ class Address:
     def parse(cls, text: str) -> Address:
         """``HOST:PORT``, a numeric IPv6 host in brackets. Raises `UsageError`."""
         host, colon, port = text.rpartition(":")
-        bare = host.removeprefix("[").removesuffix("]")
-        if not colon or not bare or (":" in bare and host == bare) or len(text.encode()) > ADDRESS_BYTES_MAX:
+        in_brackets = host.startswith("[") and host.endswith("]")
+        bare = host[1:-1] if in_brackets else host
+        is_host = bare.isprintable() and bare != "" and not set(bare) & set("[]" if in_brackets else "[]:")
+        if not colon or not is_host or len(text.encode(errors="replace")) > ADDRESS_BYTES_MAX:
             raise UsageError(f"{text!r} is no address: write HOST:PORT, for example 127.0.0.1:5001")
         if not port.isascii() or not port.isdigit() or int(port) > 65535:
             raise UsageError(f"{text!r} has no port from 0 to 65535: write HOST:PORT, for example 127.0.0.1:5001")
@@ -100,7 +102,7 @@ class Config:
         for alias in aliases:
             if aliases.count(alias) > 1:
                 raise UsageError(f"two members are called {alias!r}: give each its own alias")
-            if not 1 <= len(alias.encode()) <= ALIAS_BYTES_MAX or not alias.isprintable():
+            if not alias.isprintable() or not 1 <= len(alias.encode()) <= ALIAS_BYTES_MAX:
                 raise UsageError(f"{alias!r} is no alias: 1 to {ALIAS_BYTES_MAX} printable bytes")
         if self.key.member not in [member.key for member in self.members]:
             raise UsageError(
@@ -219,7 +221,7 @@ def _read_text(path: Path, what: str) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UsageError(f"there is no {what} file {path}") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # no text, or a path with a zero byte in it
         raise UsageError(f"the {what} file {path} cannot be read: {error}") from error
 
 

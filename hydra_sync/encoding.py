@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import suppress
 from typing import Final, Never
 
 import cbor2
@@ -17,8 +19,7 @@ def _refuse(*_: object) -> Never:
 
 
 # cbor2 turns these tags into rich objects (regular expressions, for one) before anybody can
-# look at them; our own structures use none. Tags it does not know come back as CBORTag, which
-# no parser accepts.
+# look at them; our own structures use none.
 _REFUSED_TAGS: Final = dict.fromkeys(
     (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 100, 256, 258, 260, 261, 1004, 43000, 55799),
     _refuse,
@@ -50,6 +51,7 @@ def decode(data: bytes, *, depth_max: int = DEPTH_MAX) -> object:
         value: object = cbor2.loads(
             data,
             semantic_decoders=_REFUSED_TAGS,
+            tag_hook=_refuse,
             max_depth=depth_max,
             allow_indefinite=False,
             allow_duplicate_keys=False,
@@ -67,7 +69,8 @@ def decode(data: bytes, *, depth_max: int = DEPTH_MAX) -> object:
 def encode_event(value: object) -> bytes:
     """An application value as the bytes that go into the log.
 
-    Raises `UsageError` if the value has no CBOR encoding or is larger than `EVENT_BYTES_MAX`.
+    Raises `UsageError` if the value has no CBOR encoding, none that `decode_event` reads back, or
+    one larger than `EVENT_BYTES_MAX`.
     """
     try:
         data = cbor2.dumps(value, canonical=True)
@@ -75,13 +78,21 @@ def encode_event(value: object) -> bytes:
         raise UsageError(f"this value cannot be an event, CBOR has no form for it: {error}") from error
     if len(data) > EVENT_BYTES_MAX:
         raise UsageError(f"an event has at most {EVENT_BYTES_MAX:,} bytes, this one {len(data):,}: split it")
+    try:
+        decode_event(data)
+    except FormatError as error:  # too deep, or a tag round something else than it promises
+        raise UsageError(f"this value cannot be an event, nobody could read it back: {error}") from error
     return data
 
 
 def decode_event(data: bytes) -> object:
-    """The application value of an event. Raises `FormatError` if the author wrote no CBOR."""
+    """The application value of an event. Raises `FormatError` if the author wrote anything but one."""
+    decoder = cbor2.CBORDecoder(io.BytesIO(data), max_depth=EVENT_DEPTH_MAX)
     try:
-        value: object = cbor2.loads(data, max_depth=EVENT_DEPTH_MAX)
+        value: object = decoder.decode()
     except Exception as error:  # decoders of single tags let all sorts of errors through
         raise FormatError(f"the event is not CBOR: {error}") from error
+    with suppress(cbor2.CBORDecodeEOF):
+        decoder.read(1)
+        raise FormatError("the event is more than one CBOR value")
     return value

@@ -58,8 +58,8 @@ def network_id(name: str, members: Iterable[MemberKey]) -> NetworkId:
     for left, right in itertools.pairwise(keys):
         if left == right:
             raise UsageError(f"member {left.hex()} is named twice: give each verification key once")
-    if not 1 <= len(name.encode()) <= NETWORK_NAME_BYTES_MAX:
-        raise UsageError(f"a network's name has 1 to {NETWORK_NAME_BYTES_MAX} bytes")
+    if not name.isprintable() or not 1 <= len(name.encode()) <= NETWORK_NAME_BYTES_MAX:
+        raise UsageError(f"a network's name is a text of 1 to {NETWORK_NAME_BYTES_MAX} printable bytes")
     return NetworkId(hashlib.sha256(encode(["hydra-sync network", name, keys])).digest())
 
 

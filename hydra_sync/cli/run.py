@@ -20,6 +20,7 @@ from hydra_sync.errors import UsageError
 from hydra_sync.limits import BODY_BYTES_MAX
 from hydra_sync.node import Node, open_node
 from hydra_sync.sync import Notice
+from hydra_sync.tasks import open_tasks
 
 __all__ = ["run"]
 
@@ -55,7 +56,7 @@ class _Lines:
 
 async def _run(config: Config, lines: _Lines, as_json: bool) -> None:
     tell = _teller(config, as_json)
-    async with open_node(config, observe=tell) as node, trio.open_nursery() as nursery:
+    async with open_node(config, observe=tell) as node, open_tasks() as nursery:
         _say_ready(node, as_json)
         nursery.start_soon(_until_signal, nursery.cancel_scope)
         if lines.wanted:

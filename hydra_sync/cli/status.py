@@ -56,7 +56,7 @@ async def _status(config: Config) -> dict[str, Any]:
             "store_id": store.manifest.store_id.hex(),
             "restart": config.restart,
             "held_by": lock_holder(config.persistence_dir / "LOCK"),
-            "warnings": [line for report in store.reports.values() for line in report.lines()],
+            "warnings": store.warnings(config.alias),
             "logs": logs,
         }
 

@@ -18,6 +18,7 @@ from hydra_sync.config import Config, load_config
 from hydra_sync.errors import StoreError
 from hydra_sync.identity import SigningKey, signing_envelope, verification_envelope
 from hydra_sync.limits import KEY_BYTES
+from hydra_sync.tasks import open_tasks
 
 __all__ = ["NodeProcess", "prepare"]
 
@@ -67,7 +68,7 @@ class NodeProcess:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         ready = False
-        async with trio.open_nursery() as nursery:
+        async with open_tasks() as nursery:
             errors: list[bytes] = []
             nursery.start_soon(_collect, self._process, errors)
             assert self._process.stdout is not None

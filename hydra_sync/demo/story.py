@@ -20,6 +20,7 @@ from hydra_sync.demo.picture import Picture
 from hydra_sync.demo.processes import NodeProcess, prepare
 from hydra_sync.demo.verdict import Verdict, judge
 from hydra_sync.errors import DeliveryError
+from hydra_sync.tasks import open_tasks
 
 __all__ = ["NAMES", "Outcome", "tell_story"]
 
@@ -74,7 +75,7 @@ async def tell_story(
     story.nodes.update((name, NodeProcess(name, files[name], hear)) for name in NAMES)
     for node in story.nodes.values():
         await node.init()
-    async with trio.open_nursery() as nursery:
+    async with open_tasks() as nursery:
         await _carol_is_killed(story, nursery)
         await _alice_is_gone(story, nursery)
         for node in story.nodes.values():
@@ -87,7 +88,7 @@ async def _carol_is_killed(story: _Story, nursery: trio.Nursery) -> None:
     for name in NAMES:
         await _start(story, nursery, name)
     last = {name: len(story.submitted[name]) for name in NAMES} | {"alice": len(story.submitted["alice"]) - 1}
-    async with trio.open_nursery() as appending:
+    async with open_tasks() as appending:
         for name in ("alice", "bob"):
             appending.start_soon(_append, story, name, last[name])
         carols_client = trio.CancelScope()

@@ -21,6 +21,7 @@ from hydra_sync.node.status import LogStatus, MemberStatus, Status
 from hydra_sync.ranges import SeqRange
 from hydra_sync.store import open_store
 from hydra_sync.sync import Notice
+from hydra_sync.tasks import open_tasks
 
 __all__ = ["Delivery", "Node", "open_node"]
 
@@ -102,7 +103,7 @@ class Node:
             node_id=self.config.me.alias,
             listen=str(self.address) if self.address else None,
             restart=self.config.restart,
-            warnings=(*halted, *(line for report in store.reports.values() for line in report.lines()), trust),
+            warnings=(*halted, *store.warnings(self.config.alias), trust),
             members=tuple(self._member_status(member) for member in self.config.members),
         )
 
@@ -156,7 +157,7 @@ async def open_node(
             wall_clock=seams.wall_clock,
             holder=f"node {config.me.alias}",
         ) as store,
-        trio.open_nursery() as nursery,
+        open_tasks() as nursery,
     ):
         engine = Engine(config, seams, store, observe)
         await nursery.start(engine.run)

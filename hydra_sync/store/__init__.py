@@ -5,8 +5,37 @@ writes them, `index` remembers where they are, `opening` makes a log sound again
 one author's log, `author` and `replica` share syncs among their callers.
 """
 
+from __future__ import annotations
+
 from hydra_sync.store.log import Log
 from hydra_sync.store.manifest import Manifest
 from hydra_sync.store.store import Store, create_store, open_store
 
 __all__ = ["Log", "Manifest", "Store", "create_store", "open_store"]
+
+from hydra_sync.store.author import Author
+from hydra_sync.store.manifest import STORE_ID_BYTES
+from hydra_sync.store.opening import Cut, OpeningReport
+from hydra_sync.store.replica import Replica
+from hydra_sync.store.store import lock_holder, read_manifest, write_manifest
+from hydra_sync.store.verify import Finding, VerifyReport, verify_log, verify_segment
+
+__all__ = [
+    "STORE_ID_BYTES",
+    "Author",
+    "Cut",
+    "Finding",
+    "Log",
+    "Manifest",
+    "OpeningReport",
+    "Replica",
+    "Store",
+    "VerifyReport",
+    "create_store",
+    "lock_holder",
+    "open_store",
+    "read_manifest",
+    "verify_log",
+    "verify_segment",
+    "write_manifest",
+]

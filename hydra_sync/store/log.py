@@ -113,6 +113,18 @@ class Log:
         """Why no commit is possible any more, if so."""
         return self._failure
 
+    def warnings(self, alias: str) -> list[str]:
+        """What people should know about this log, in sentences."""
+        said = self.report.lines(alias)
+        said += [f"log of {alias}: events {hole} are damaged here and unavailable" for hole in self._holes]
+        if self._failure is not None:
+            said.append(f"log of {alias}: no more appends, because the disk failed ({self._failure}): restart the node")
+        return said
+
+    def signed(self, batch: Batch) -> bool:
+        """Whether the batch carries the author's own valid signature."""
+        return self._place.signed(batch)
+
     def on_durable(self, callback: Callable[[Tip], None]) -> None:
         """Call ``callback``, which must not fail, with every new tip, before anybody who waits is woken."""
         self._callbacks.append(callback)

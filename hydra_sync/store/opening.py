@@ -46,16 +46,18 @@ class OpeningReport:
     short_of: Tip | None = None
     """The log once ended here, durably, and its last records are gone: the disk lost or changed them."""
 
-    def lines(self) -> list[str]:
-        """What happened, in sentences for the log output."""
-        log = f"log of {self.author.hex()[:16]}"
+    def lines(self, alias: str) -> list[str]:
+        """What was cut and what is missing, in sentences; the holes are the log's to tell."""
         said = [
-            f"{log}: a torn tail of {cut.size} bytes at seq {cut.seq} was cut and saved as {cut.saved} ({cut.reason})"
+            f"log of {alias}: a torn tail of {cut.size} bytes at seq {cut.seq} was cut and saved as {cut.saved} "
+            f"({cut.reason})"
             for cut in self.cuts
         ]
-        said += [f"{log}: events {hole} are damaged and unavailable until refetched" for hole in self.holes]
         if self.short_of is not None:
-            said.append(f"{log}: it was durable up to seq {self.short_of.next_seq}, and its end is gone from the disk")
+            said.append(
+                f"log of {alias}: it was durable up to seq {self.short_of.next_seq}, "
+                "and its end is damaged or gone from the disk"
+            )
         return said
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hydra_sync.batch import Batch
 from hydra_sync.chain import Tip, link
@@ -32,8 +32,8 @@ class Replica:
     async def append(self, batches: Sequence[Batch]) -> None:
         """Append a run whose last batch carries a signature that the caller has checked; durable on return.
 
-        Runs that come while a sync is under way share the next one; a run is never torn apart. At most
-        `COMMIT_BYTES_MAX` bytes. Raises `DivergedError` unless the run follows what was `submitted`
+        Runs that come while a sync is under way share the next one. A run of more than `COMMIT_BYTES_MAX`
+        bytes takes several commits, each ending with a signature that verifies. Raises `DivergedError` unless the run follows what was `submitted`
         before, and `StoreError` if it cannot be committed: then all that wait behind it fail too, and
         fetching starts again from the log's tip. If cancelled, the run may be committed nevertheless.
         """
@@ -42,8 +42,18 @@ class Replica:
         for batch in batches:
             tip = link(tip, batch)
         self._submitted = tip
-        size = sum(len(batch.record) for batch in batches)
-        await self._group.submit([Piece(batches, size, len(batches))])
+        await self._group.submit([Piece(part, _size(part), len(part)) for part in self._parts(batches)])
+
+    def _parts(self, batches: Sequence[Batch]) -> Iterator[Sequence[Batch]]:
+        while _size(batches) > COMMIT_BYTES_MAX:
+            size = most = 0
+            while (size := size + len(batches[most].record)) <= COMMIT_BYTES_MAX:
+                most += 1
+            # The tip may be shown, and cut at, after every commit: see `Survey.cut_unsigned`.
+            cut = next((at for at in range(most, 0, -1) if self.log.signed(batches[at - 1])), most)
+            yield batches[:cut]
+            batches = batches[cut:]
+        yield batches
 
     async def run(self) -> None:
         """Commit what is appended, until cancelled."""
@@ -55,3 +65,7 @@ class Replica:
         except StoreError:
             self._submitted = self.log.tip
             raise
+
+
+def _size(batches: Sequence[Batch]) -> int:
+    return sum(len(batch.record) for batch in batches)

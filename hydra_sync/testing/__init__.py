@@ -1,0 +1,111 @@
+"""Deterministic simulation: whole networks of trio programs in one process, replayed from one seed.
+
+A `World` runs unmodified trio code on simulated sockets, disks and clocks. Time is virtual, every
+choice is a random stream of one seed, and the same seed gives the same run to the last byte, on
+every machine: if two runs have one digest, they were one run.
+
+A program that is to be simulated
+
+- takes time from trio, and dates and randomness from what it is given (`Host.wall_clock`, `Host.entropy`);
+- uses `trio.open_tcp_stream`, `trio.serve_tcp` or `trio.socket`, over IPv4, and listens on an explicit host;
+- keeps its files on a `hydra_sync.disk.Disk` that it is given (`Host.disk`);
+- starts no threads, and never iterates over a set.
+
+Tripwires fail the world with a clear error where a program does otherwise. This one asks a server
+for squares; the network is partitioned, then the server loses its power:
+
+>>> import trio
+>>> from contextlib import suppress
+>>> async def serve(stream: trio.SocketStream) -> None:
+...     with suppress(trio.BrokenResourceError):
+...         while number := await stream.receive_some():
+...             await stream.send_all(str(int(number) ** 2).encode())
+...
+>>> async def server(host: Host) -> None:
+...     await trio.serve_tcp(serve, 80, host=host.ip)
+...
+>>> async def ask(number: int) -> int:
+...     while True:
+...         with trio.move_on_after(3):
+...             try:
+...                 async with await trio.open_tcp_stream("server", 80) as stream:
+...                     await stream.send_all(str(number).encode())
+...                     if answer := await stream.receive_some():
+...                         return int(answer)
+...             except (OSError, trio.BrokenResourceError):
+...                 await trio.sleep(0.1)
+...
+>>> async def scenario(world: World) -> list[int]:
+...     world.host("server").start(server)
+...     client = world.host("client")
+...     client.start(lambda host: trio.sleep_forever())
+...     answers = [await client.call(ask, 3)]
+...     world.network.cut("client", "server")
+...     world.after(5 * SECOND, world.network.heal, "client", "server")
+...     answers.append(await client.call(ask, 4))
+...     world.crash("server")
+...     world.after(2 * SECOND, world.restart, "server")
+...     answers.append(await client.call(ask, 5))
+...     return answers
+...
+>>> World(seed=7).run(scenario).value
+[9, 16, 25]
+
+What goes wrong is data (`faults`): a plan of crashes, cuts, torn writes and the like, at times or
+armed at operations, which an `Injector` carries out.
+"""
+
+from hydra_sync.testing import faults
+from hydra_sync.testing._trio_internals import TrioChangedError
+from hydra_sync.testing.clock import MS, SECOND, US
+from hydra_sync.testing.connections import Farewell
+from hydra_sync.testing.disk import DISK_EFFECTS, DiskSpeed, SimDisk
+from hydra_sync.testing.host import Host, HostDiedError
+from hydra_sync.testing.injector import Injector
+from hydra_sync.testing.links import Link, Shape
+from hydra_sync.testing.network import Network
+from hydra_sync.testing.operations import Operation, Operations, Phase
+from hydra_sync.testing.platter import SECTOR_BYTES, Image, Keep
+from hydra_sync.testing.scheduler import LivelockError, Policy
+from hydra_sync.testing.streams import Stream
+from hydra_sync.testing.trace import Row, Trace
+from hydra_sync.testing.tripwires import TripwireError
+from hydra_sync.testing.wall_clock import EPOCH_US, WallClock
+from hydra_sync.testing.world import DeadlockError, Result, TimeLimitError, World, current_host
+
+__all__ = [
+    "World",
+    "Result",
+    "Host",
+    "current_host",
+    "Network",
+    "Link",
+    "Shape",
+    "SimDisk",
+    "DiskSpeed",
+    "WallClock",
+    "Stream",
+    "Trace",
+    "Row",
+    "Operations",
+    "faults",
+    "Injector",
+    "Farewell",
+    "Image",
+    "Keep",
+    "Operation",
+    "Phase",
+    "Policy",
+    "DeadlockError",
+    "HostDiedError",
+    "LivelockError",
+    "TimeLimitError",
+    "TripwireError",
+    "TrioChangedError",
+    "US",
+    "MS",
+    "SECOND",
+    "EPOCH_US",
+    "SECTOR_BYTES",
+    "DISK_EFFECTS",
+]

@@ -1,0 +1,38 @@
+"""What every part of one simulated world shares: time, chance, the trace. No I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from hydra_sync.testing.clock import EventClock
+from hydra_sync.testing.incarnation import current_incarnation
+from hydra_sync.testing.operations import Operations
+from hydra_sync.testing.scheduler import Scheduler
+from hydra_sync.testing.streams import Streams
+from hydra_sync.testing.trace import Data, Trace
+
+__all__ = ["Engine"]
+
+
+@dataclass(slots=True)
+class Engine:
+    """Passed to hosts, links and disks by the world they are in."""
+
+    streams: Streams
+    clock: EventClock
+    trace: Trace
+    scheduler: Scheduler
+    operations: Operations = field(default_factory=Operations)
+    effects: Counter[str] = field(default_factory=Counter)
+    ended: bool = False
+
+    def row(self, kind: str, host: str, data: Data = (), cause: int = -1) -> int:
+        """Write down what happened to a host; if it did it itself, in which of its incarnations."""
+        incarnation = current_incarnation()
+        number = incarnation.number if incarnation is not None and incarnation.host == host else 0
+        return self.trace.row(kind, host, number, data, cause)
+
+    def bit(self, effect: str) -> None:
+        """Count that a fault had an effect, as opposed to having been injected."""
+        self.effects[effect] += 1
