@@ -215,15 +215,16 @@ def _parse_cose(cose: bytes) -> Header:
 
 def _parse_header(payload: bytes) -> Header:
     match decode(payload, depth_max=1) if len(payload) <= HEADER_BYTES_MAX else None:
-        case (1, int(epoch), int(first), int(count), int(time_us), bytes(prev), bytes(body)):
+        case (1 as version, int(epoch), int(first), int(count), int(time_us), bytes(prev), bytes(body)):
             numbers_fit = (
                 0 <= epoch <= UINT_MAX
                 and 1 <= count <= EVENTS_PER_BATCH_MAX
                 and 0 <= first <= UINT_MAX - count
                 and 0 <= time_us <= UINT_MAX
             )
-            no_flags = bool not in (type(epoch), type(first), type(count), type(time_us))
-            if numbers_fit and no_flags and len(prev) == len(body) == HASH_BYTES:
+            # In Python true and 1.0 equal 1; in a format they do not.
+            plain = {type(version), type(epoch), type(first), type(count), type(time_us)} == {int}
+            if numbers_fit and plain and len(prev) == len(body) == HASH_BYTES:
                 return Header(epoch, first, count, time_us, prev, body)
         case (int(version), *_) if version > FORMAT_VERSION:
             raise NewerFormatError(f"a batch of format version {version}; this release reads version 1")

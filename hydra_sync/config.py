@@ -109,6 +109,7 @@ class Config:
                 f"the signing key belongs to {self.key.member.hex()}, which is no member of this network: "
                 "check hydra-signing-key, or add its verification key to the members"
             )
+        network_id(self.network, [member.key for member in self.members])  # says what is wrong with them
 
     @property
     def network_id(self) -> NetworkId:

@@ -24,7 +24,7 @@ from hydra_sync.node.seams import Seams
 from hydra_sync.store import Store
 from hydra_sync.sync import Append, Connected, Drop, Effect, Notice, OwnLogAhead, Read, Replicator, Send, TipsDue
 from hydra_sync.version import AGENT
-from hydra_sync.wire import Goodbye, GoodbyeReason, Hello, LogTip, Role
+from hydra_sync.wire import Hello, LogTip, Role
 
 __all__ = ["Engine"]
 
@@ -87,8 +87,7 @@ class Engine:
 
     def say_goodbye(self) -> None:
         """Tell every peer that this node stops."""
-        for link in self._links.values():
-            link.drop(Goodbye(GoodbyeReason.CLOSING, "the node was stopped"), None)
+        self.perform(self.replicator.stop())
 
     @property
     def silent(self) -> bool:

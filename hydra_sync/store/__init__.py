@@ -17,7 +17,7 @@ from hydra_sync.store.author import Author
 from hydra_sync.store.manifest import STORE_ID_BYTES
 from hydra_sync.store.opening import Cut, OpeningReport
 from hydra_sync.store.replica import Replica
-from hydra_sync.store.store import lock_holder, read_manifest, write_manifest
+from hydra_sync.store.store import read_manifest, write_manifest
 from hydra_sync.store.verify import Finding, VerifyReport, verify_log, verify_segment
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "Store",
     "VerifyReport",
     "create_store",
-    "lock_holder",
     "open_store",
     "read_manifest",
     "verify_log",

@@ -114,11 +114,11 @@ class Log:
         return self._failure
 
     def warnings(self, alias: str) -> list[str]:
-        """What people should know about this log, in sentences."""
+        """What is wrong with this log now, or was when it was opened, in sentences."""
         said = self.report.lines(alias)
         said += [f"log of {alias}: events {hole} are damaged here and unavailable" for hole in self._holes]
         if self._failure is not None:
-            said.append(f"log of {alias}: no more appends, because the disk failed ({self._failure}): restart the node")
+            said.append(f"log of {alias}: no more appends, the disk failed ({self._failure}): restart the node")
         return said
 
     def signed(self, batch: Batch) -> bool:

@@ -47,17 +47,15 @@ class OpeningReport:
     """The log once ended here, durably, and its last records are gone: the disk lost or changed them."""
 
     def lines(self, alias: str) -> list[str]:
-        """What was cut and what is missing, in sentences; the holes are the log's to tell."""
+        """What was cut and what is gone, in sentences for the log output; of holes the log itself tells."""
+        log = f"log of {alias}"
         said = [
-            f"log of {alias}: a torn tail of {cut.size} bytes at seq {cut.seq} was cut and saved as {cut.saved} "
-            f"({cut.reason})"
+            f"{log}: a torn tail of {cut.size} bytes at seq {cut.seq} was cut and saved as {cut.saved} ({cut.reason})"
             for cut in self.cuts
         ]
         if self.short_of is not None:
-            said.append(
-                f"log of {alias}: it was durable up to seq {self.short_of.next_seq}, "
-                "and its end is damaged or gone from the disk"
-            )
+            seq = self.short_of.next_seq
+            said.append(f"{log}: it was durable up to seq {seq}, and its end is damaged or gone from the disk")
         return said
 
 

@@ -33,9 +33,11 @@ class Replica:
         """Append a run whose last batch carries a signature that the caller has checked; durable on return.
 
         Runs that come while a sync is under way share the next one. A run of more than `COMMIT_BYTES_MAX`
-        bytes takes several commits, each ending with a signature that verifies. Raises `DivergedError` unless the run follows what was `submitted`
-        before, and `StoreError` if it cannot be committed: then all that wait behind it fail too, and
-        fetching starts again from the log's tip. If cancelled, the run may be committed nevertheless.
+        bytes takes several commits, each ending with a signature that verifies.
+
+        Raises `DivergedError` unless the run follows what was `submitted` before, and `StoreError` if it
+        cannot be committed: then all that wait behind it fail too, and fetching starts again from the
+        log's tip. If cancelled, the run may be committed nevertheless.
         """
         assert batches
         tip = self._submitted

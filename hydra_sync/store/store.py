@@ -21,7 +21,7 @@ from hydra_sync.store.manifest import MANIFEST_BYTES_MAX, Manifest, parse_manife
 from hydra_sync.store.opening import OpeningReport
 from hydra_sync.store.replica import Replica
 
-__all__ = ["Store", "create_store", "lock_holder", "open_store", "read_manifest", "write_manifest"]
+__all__ = ["Store", "create_store", "open_store", "read_manifest", "write_manifest"]
 
 
 class Store:
@@ -65,7 +65,7 @@ class Store:
         return self.replicas[member]
 
     def warnings(self, alias: Callable[[MemberKey], str]) -> tuple[str, ...]:
-        """What people should know about this store, in sentences; ``alias`` names members."""
+        """What people should know about the state of this store, in sentences; ``alias`` names members."""
         return tuple(line for member, log in self.logs.items() for line in log.warnings(alias(member)))
 
 
@@ -178,20 +178,6 @@ async def _close(logs: Mapping[MemberKey, Log], lock: Lock | None) -> None:
             log.close()
         if lock is not None:
             lock.release()
-
-
-async def lock_holder(disk: Disk, path: Path) -> str | None:
-    """Who has the store open for writing; None if nobody has.
-
-    Asking takes the lock for a moment, if it is free: there is no other way to know.
-    """
-    with translated(f"asking for the lock of {path}"):
-        try:
-            lock = await disk.lock(path / LOCK, "a look at who holds the lock")
-        except BlockingIOError as error:
-            return error.strerror or "an unknown process"
-        lock.release()
-    return None
 
 
 async def _lock(disk: Disk, path: Path, holder: str) -> Lock:

@@ -154,6 +154,11 @@ class Replicator:
         text = fault.encode()[:TEXT_BYTES_MAX].decode(errors="ignore")
         return self._drop(link, GoodbyeReason.PROTOCOL, text, fault=fault)
 
+    def stop(self) -> list[Effect]:
+        """This node stops: say goodbye to everybody, and ask nobody for anything any more."""
+        drops = [self._drop(link, GoodbyeReason.CLOSING, "the node was stopped") for link in sorted(self.sessions)]
+        return [effect for drop in drops for effect in drop]
+
     # What the store did
 
     def read(self, read: Read, batches: Sequence[Batch], now: float) -> list[Effect]:

@@ -119,7 +119,7 @@ def give_abort(task: Task, abort: AbortFunction) -> None:
 
 
 def wake_with_error(task: Task, error: BaseException) -> None:
-    """Raise ``error`` in a task that waits, though it may refuse to be cancelled; never in one that waits for others."""
+    """Raise ``error`` in a waiting task that refuses to be cancelled, unless it waits for its children."""
     if task._next_send_fn is None and not task.child_nurseries:
         trio.lowlevel.reschedule(task, outcome.Error(error))
 
