@@ -1,14 +1,15 @@
-"""The command line ``hydra-sync``: one file a command, errors and exit codes here. Does I/O."""
+"""The command line ``hydra-sync``: one file a command; errors end here. Does I/O."""
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Final
 
 import click
 
 from hydra_sync.cli.append import append
 from hydra_sync.cli.demo import demo
+from hydra_sync.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE, exit_code, leaves
 from hydra_sync.cli.fetch import fetch
 from hydra_sync.cli.init import init
 from hydra_sync.cli.keygen import keygen
@@ -16,56 +17,82 @@ from hydra_sync.cli.read import follow, read
 from hydra_sync.cli.run import run
 from hydra_sync.cli.status import status
 from hydra_sync.cli.verify import verify
-from hydra_sync.errors import (
-    FormatError,
-    HydraSyncError,
-    PeerError,
-    StoreDamagedError,
-    StoreError,
-    StoreLockedError,
-    StoreMissingError,
-    UnavailableError,
-    UsageError,
-)
 from hydra_sync.version import VERSION
 
 __all__ = ["cli", "main"]
 
-# The first kind that fits decides. 1 is left to Python: a traceback, and a bug of ours.
-_EXIT_CODES: Final[tuple[tuple[type[HydraSyncError], int], ...]] = (
-    (UsageError, 2),
-    (StoreMissingError, 2),
-    (StoreLockedError, 2),
-    (StoreDamagedError, 3),
-    (FormatError, 3),
-    (PeerError, 4),
-    (UnavailableError, 4),
-    (StoreError, 5),
-    (HydraSyncError, 4),
-)
+COMMANDS = (keygen, init, run, append, read, follow, fetch, status, verify, demo)
+
+
+class _InOrder(click.Group):
+    """A group that lists its commands in the order in which people meet them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
 
 
 @click.group(
+    cls=_InOrder,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 2 wrong use or configuration, 3 damaged or unverifiable data, "
-    "4 a peer or missing events, 5 the disk. Try: hydra-sync demo",
+    "4 a peer or missing events, 5 the disk, 130 interrupted. Try: hydra-sync demo",
 )
 @click.version_option(VERSION, prog_name="hydra-sync")
 def cli() -> None:
     """Signed, persisted event logs that crashed nodes resync from their peers."""
 
 
-for command in (keygen, init, run, append, read, follow, fetch, status, verify, demo):
+for command in COMMANDS:
     cli.add_command(command)
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
-        cli(prog_name="hydra-sync")
-    except HydraSyncError as error:
-        click.echo(f"hydra-sync: {error}", err=True)
-        sys.exit(next(code for kind, code in _EXIT_CODES if isinstance(error, kind)))
+        code = _main()
+        sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has gone, as `head` does
-        sys.stderr.close()
-        sys.exit(0)
+        _discard_output()
+        code = 0
+    except OSError as error:
+        click.echo(f"hydra-sync: the output cannot be written: {error.strerror}", err=True)
+        _discard_output()
+        code = exit_code(error) or 1
+    sys.exit(code)
+
+
+def _main() -> int:
+    try:
+        # With --help and --version click returns its own code, a command returns nothing.
+        return cli(prog_name="hydra-sync", standalone_mode=False) or 0
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        return _explain(error)
+    except BaseExceptionGroup as group:
+        return _explain(group)
+
+
+def _explain(error: BaseException) -> int:
+    """Say what went wrong; returns the exit code. Raises what is a bug of ours."""
+    parts = list(leaves(error))
+    if any(isinstance(part, KeyboardInterrupt) for part in parts):
+        return EXIT_INTERRUPTED
+    codes = [code for part in parts if (code := exit_code(part)) is not None]
+    if len(codes) < len(parts):
+        raise error
+    for words in dict.fromkeys(map(str, parts)):
+        click.echo(f"hydra-sync: {words}", err=True)
+    return codes[0]
+
+
+def _discard_output() -> None:
+    # Python flushes once more at its end, and must find something that takes it.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -35,12 +35,13 @@ def append(values: Sequence[str], input_format: str, as_json: bool, **options: A
         seqs = trio.run(_append, config, events)
     except StoreLockedError as error:
         raise StoreLockedError(
-            f"{error}. To append to a running node, start it with: hydra-sync run --stdin"
+            f"{error}. A running node appends what comes on its standard input, if started with: hydra-sync run --stdin"
         ) from error
     if as_json:
         click.echo(json.dumps({"first_seq": seqs.start, "last_seq": seqs.stop - 1}))
     else:
-        click.echo(f"appended to {config.me.alias}'s log: {seqs}")
+        noun = "1 event" if seqs.count == 1 else f"{seqs.count} events"
+        click.echo(f"appended {noun} to {config.me.alias}'s log, durable: {seqs}")
 
 
 async def _append(config: Config, events: Sequence[bytes]) -> SeqRange:

@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 import trio
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from hydra_sync.cli.options import json_option, node_options, take_config
+from hydra_sync.cli.options import json_option, node_options, repeat_options, take_config
+from hydra_sync.cli.progress import progress_bar
 from hydra_sync.config import Address, Config, Member
 from hydra_sync.errors import HydraSyncError, UsageError
 from hydra_sync.identity import MemberKey
@@ -35,8 +34,8 @@ __all__ = ["fetch"]
 def fetch(log: str, start: int, stop: int, source: str | None, output: Path, as_json: bool, **options: Any) -> None:
     """Fetch the events [START, STOP) of LOG into a file of whole, verified batch records.
 
-    Uses this node's key, even while the node itself runs, and disturbs no node. The batches at both
-    ends come whole. Look at the file with: hydra-sync verify FILE --log LOG
+    LOG is a member's alias or key. Uses this node's key, even while the node itself runs, and disturbs no
+    node. The batches at both ends come whole. Check the file with: hydra-sync verify FILE --log LOG
     """
     config = take_config(options)
     if stop <= start:
@@ -46,7 +45,13 @@ def fetch(log: str, start: int, stop: int, source: str | None, output: Path, as_
     member = config.find(log)
     seqs = trio.run(_fetch, config, _source(config, source, member), member, SeqRange(start, stop), output)
     done = {"log": config.alias(member), "start": seqs.start, "stop": seqs.stop, "file": str(output)}
-    click.echo(json.dumps(done) if as_json else f"{output}: events {seqs} of {config.alias(member)}, verified")
+    if as_json:
+        click.echo(json.dumps(done))
+    else:
+        click.echo(f"{output}: events {seqs} of {config.alias(member)}, verified")
+        click.echo(
+            f"look at it with: hydra-sync verify {output} --log {config.alias(member)} {repeat_options()}".rstrip()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +66,31 @@ def _source(config: Config, source: str | None, log: MemberKey) -> _Source:
     key = log if source is None else config.find(source)
     member: Member = next(member for member in config.members if member.key == key)
     address = config.listen if key == config.key.member else member.address
-    if address is None:
+    if address is None or address.port == 0:
         raise UsageError(f"the configuration has no address of {member.alias}: name one with --from HOST:PORT")
     return _Source(address, key)
 
 
 async def _fetch(config: Config, source: _Source, log: MemberKey, seqs: SeqRange, output: Path) -> SeqRange:
     partial = output.with_name(output.name + ".part")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     got: SeqRange | None = None
     async with open_tool(config, source.address, expected=source.expected) as tool:
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            bar = progress.add_task(f"events of {config.alias(log)}", total=seqs.count)
-            async with await trio.open_file(partial, "wb") as file:
+        try:
+            file = await trio.open_file(partial, "wb")
+        except OSError as error:
+            raise UsageError(f"{partial} cannot be written: {error.strerror}; choose another --output") from error
+        async with file:
+            with progress_bar(f"events of {config.alias(log)}", seqs.count) as show:
                 try:
                     async for batches in tool.fetch(log, seqs):
                         got = SeqRange(got.start if got else batches[0].header.first_seq, batches[-1].header.stop)
                         await file.write(b"".join(batch.record for batch in batches))
-                        progress.update(bar, completed=min(got.stop, seqs.stop) - seqs.start)
+                        show(min(got.stop, seqs.stop) - seqs.start)
                 except HydraSyncError as error:
-                    raise type(error)(
-                        f"{error}; what came before{f', {got},' if got else ''} is in {partial}"
-                    ) from error
+                    if got is None:
+                        partial.unlink()
+                        raise
+                    raise type(error)(f"{error}; what came before, {got}, is in {partial}") from error
     assert got is not None
     await trio.Path(partial).rename(output)
     return got

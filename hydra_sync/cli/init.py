@@ -9,8 +9,9 @@ from typing import Any
 import click
 import trio
 
-from hydra_sync.cli.options import json_option, node_options, take_config
+from hydra_sync.cli.options import json_option, node_options, repeat_options, take_config
 from hydra_sync.disk import RealDisk
+from hydra_sync.errors import UsageError
 from hydra_sync.limits import STORE_ID_BYTES
 from hydra_sync.store import Manifest, create_store
 
@@ -28,6 +29,8 @@ def init(as_json: bool, **options: Any) -> None:
     """
     config = take_config(options)
     manifest = Manifest(config.network_id, config.key.member, os.urandom(STORE_ID_BYTES), founding=True)
+    if config.persistence_dir.is_file():
+        raise UsageError(f"{config.persistence_dir} is a file: name a directory with --persistence-dir")
     trio.run(create_store, RealDisk(), config.persistence_dir.absolute(), manifest)
     made = {
         "persistence_dir": str(config.persistence_dir.absolute()),
@@ -39,4 +42,4 @@ def init(as_json: bool, **options: Any) -> None:
     else:
         click.echo(f"made a store for {config.me.alias} in {made['persistence_dir']}")
         click.echo(f"network {config.network} is {made['network_id']}")
-        click.echo("start the node with: hydra-sync run")
+        click.echo(f"start the node with: hydra-sync run {repeat_options()}".rstrip())

@@ -16,16 +16,19 @@ from hydra_sync.limits import KEY_BYTES
 __all__ = ["keygen"]
 
 
-@click.command(epilog="Example: hydra-sync keygen --output-file alice   writes alice.sk and alice.vk")
-@click.option("--output-file", required=True, metavar="NAME", type=click.Path(path_type=Path), help="NAME.sk, NAME.vk")
+@click.command(epilog="Example: hydra-sync keygen --output-file alice")
+@click.option(
+    "--output-file", required=True, metavar="NAME", type=click.Path(path_type=Path), help="What to call both."
+)
 @json_option("the paths and the key")
 def keygen(output_file: Path, as_json: bool) -> None:
-    """Make a signing key and its verification key. Never overwrites a file."""
+    """Make a signing key, NAME.sk, and its verification key, NAME.vk. Never overwrites a file."""
+    if output_file.name in ("", ".."):
+        raise UsageError(f"{output_file} is a directory: write --output-file {output_file / 'NAME'}")
     key = SigningKey(os.urandom(KEY_BYTES))
     private, public = (output_file.with_name(output_file.name + suffix) for suffix in (".sk", ".vk"))
-    for path in (private, public):
-        if path.exists():
-            raise UsageError(f"{path} exists, and keys are never overwritten: choose another name")
+    if public.exists():
+        raise UsageError(f"{public} exists, and keys are never overwritten: choose another name")
     _write_new(private, signing_envelope(key), 0o600)
     _write_new(public, verification_envelope(key.member), 0o644)
     if as_json:
@@ -42,7 +45,11 @@ def _write_new(path: Path, text: str, mode: int) -> None:
         raise UsageError(f"{path} exists, and keys are never overwritten: choose another name") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
-    with os.fdopen(fd, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(fd, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink()
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error

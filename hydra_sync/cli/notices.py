@@ -11,6 +11,7 @@ from hydra_sync.sync import (
     Diverged,
     Fetched,
     Fetching,
+    NoSession,
     Notice,
     OwnLogAhead,
     SourceReplaced,
@@ -26,6 +27,9 @@ def notice_json(notice: Notice, config: Config) -> dict[str, object]:
             return {"event": "connected", "peer": config.alias(peer), "tool": tool}
         case Disconnected(peer, tool, why):
             return {"event": "disconnected", "peer": config.alias(peer), "tool": tool, "why": why}
+        case NoSession(peer, address, dialed, why):
+            name = None if peer is None else config.alias(peer)
+            return {"event": "no_session", "peer": name, "address": address, "dialed": dialed, "why": why}
         case Fetching(log, peer, start, stop):
             return _of("fetching", config, log, peer) | {"start": start, "stop": stop}
         case Fetched(log, peer, events):
@@ -50,6 +54,9 @@ def notice_line(notice: Notice, config: Config) -> str | None:
             return f"connected to {name(peer)}" + (" (a tool)" if tool else "")
         case Disconnected(peer, _, why):
             return f"lost {name(peer)}: {why}"
+        case NoSession(peer, address, dialed, why):
+            who = address or "a caller" if peer is None else name(peer)
+            return f"{'cannot reach' if dialed else 'turned away'} {who}: {why}"
         case Fetching(log, peer, start, None):
             return f"follow {name(log)}'s log from {start} on, from {name(peer)}"
         case Fetching(log, peer, start, stop):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from hydra_sync.config import Config, load_config, parse_config
 from hydra_sync.errors import UsageError
 
-__all__ = ["DEFAULT_CONFIG", "json_option", "node_options", "take_config"]
+__all__ = ["DEFAULT_CONFIG", "json_option", "node_options", "repeat_options", "take_config"]
 
 DEFAULT_CONFIG: Final = "hydra-sync.toml"
 
@@ -38,12 +40,26 @@ _OPTIONS: Final = (
         metavar="FILE",
         type=click.Path(path_type=Path),
         multiple=True,
-        help="Another member's verification key (.vk); repeat for each. The file's name is its alias.",
+        help="Another member's verification key (.vk); repeat for each. The file's name is its alias, "
+        "and all of them replace the members in a configuration file.",
     ),
     click.option(
         "--persistence-dir", metavar="DIR", type=click.Path(path_type=Path), help="Where this node's store is."
     ),
 )
+
+_NAMES: Final = (
+    "config_file",
+    "network",
+    "node_id",
+    "listen",
+    "advertise",
+    "peer",
+    "hydra_signing_key",
+    "hydra_verification_key",
+    "persistence_dir",
+)
+_REQUIRED: Final = ("network", "hydra-signing-key", "persistence-dir")
 
 
 def node_options(command: Command) -> Command:
@@ -76,10 +92,28 @@ def take_config(options: dict[str, Any]) -> Config:
         path = Path(DEFAULT_CONFIG)
     if path is not None:
         return load_config(path, flags)
-    try:
-        return parse_config({name: value for name, value in flags.items() if value is not None}, base=Path.cwd())
-    except UsageError as error:
-        raise UsageError(f"{error} (there is no {DEFAULT_CONFIG} here; name one with --config)") from error
+    given = {name: value for name, value in flags.items() if value is not None}
+    missing = [f"--{name}" for name in _REQUIRED if name not in given]
+    if missing:
+        raise UsageError(
+            f"which node? There is no {DEFAULT_CONFIG} here: name a configuration file with --config, "
+            f"or give {' and '.join(missing)} too"
+        )
+    return parse_config(given, base=Path.cwd())
+
+
+def repeat_options() -> str:
+    """The node options as they were given on this command line, for advice that can be pasted."""
+    words = []
+    context = click.get_current_context()
+    for option in context.command.params:
+        name = option.name or ""
+        if name not in _NAMES or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        value = context.params[name]
+        for item in value if isinstance(value, tuple) else (value,):
+            words += [option.opts[0], str(item)]
+    return shlex.join(words)
 
 
 def _absolute(path: Path | None) -> str | None:

@@ -10,15 +10,15 @@ from typing import Any, Final
 import click
 import trio
 
-from hydra_sync.cli.options import json_option, node_options, take_config
+from hydra_sync.cli.options import json_option, node_options, repeat_options, take_config
 from hydra_sync.cli.values import event_json, event_line
 from hydra_sync.config import Config
 from hydra_sync.disk import RealDisk
-from hydra_sync.node import Event
+from hydra_sync.errors import StoreDamagedError, UnavailableError, UsageError
 from hydra_sync.node.reading import Events
 from hydra_sync.node.seams import wall_clock_us
 from hydra_sync.ranges import SeqRange
-from hydra_sync.store import Store, open_store
+from hydra_sync.store import Log, Store, open_store
 
 __all__ = ["follow", "open_read_only", "read"]
 
@@ -37,6 +37,8 @@ def read(log: str, start: int, stop: int | None, as_json: bool, **options: Any) 
     LOG is a member's alias or key. The node may run meanwhile.
     """
     config = take_config(options)
+    if stop is not None and stop <= start:
+        raise UsageError(f"the range [{start}, {stop}) is empty: STOP must be above START")
     trio.run(_read, config, log, start, stop, as_json)
 
 
@@ -74,9 +76,26 @@ async def _read(config: Config, log: str, start: int, stop: int | None, as_json:
     member = config.find(log)
     async with open_read_only(config) as store:
         held = store.log(member)
-        seqs = SeqRange(start, max(start, held.tip.next_seq if stop is None else stop))
-        async for event in Events(held, config.alias(member), seqs.start, seqs.stop):
-            _print(event, config.alias(member), as_json)
+        if stop is None and start >= held.tip.next_seq:
+            click.echo(f"no events: {config.alias(member)}'s log ends at {held.tip.next_seq} here", err=True)
+        await _print_events(
+            config, held, SeqRange(start, max(start, held.tip.next_seq if stop is None else stop)), as_json
+        )
+
+
+async def _print_events(config: Config, held: Log, seqs: SeqRange, as_json: bool) -> int:
+    """Print events; returns how far it came. Raises `StoreDamagedError` where they are damaged."""
+    alias, done = config.alias(held.author), seqs.start
+    try:
+        async for event in Events(held, alias, seqs.start, seqs.stop):
+            click.echo(json.dumps(event_json(event, alias)) if as_json else event_line(event))
+            done = event.seq + 1
+    except UnavailableError as error:
+        if not any(hole.start <= done < hole.stop for hole in held.holes):
+            raise
+        advice = f"see all of it with: hydra-sync verify {repeat_options()}".rstrip()
+        raise StoreDamagedError(f"{error}; {advice}") from error
+    return done
 
 
 async def _follow(config: Config, log: str, start: int, as_json: bool) -> None:
@@ -85,12 +104,6 @@ async def _follow(config: Config, log: str, start: int, as_json: bool) -> None:
         held = store.log(member)
         while True:
             if start < held.tip.next_seq:
-                async for event in Events(held, config.alias(member), start, held.tip.next_seq):
-                    _print(event, config.alias(member), as_json)
-                    start = event.seq + 1
+                start = await _print_events(config, held, SeqRange(start, held.tip.next_seq), as_json)
             elif not await held.refresh():
                 await trio.sleep(POLL_S)
-
-
-def _print(event: Event, alias: str, as_json: bool) -> None:
-    click.echo(json.dumps(event_json(event, alias)) if as_json else event_line(event))

@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import click
@@ -17,77 +18,113 @@ from hydra_sync.cli.options import json_option, node_options, take_config
 from hydra_sync.cli.values import input_format_option, parse_value
 from hydra_sync.config import Config
 from hydra_sync.errors import UsageError
-from hydra_sync.limits import BODY_BYTES_MAX
+from hydra_sync.limits import EVENT_BYTES_MAX
 from hydra_sync.node import Node, open_node
-from hydra_sync.sync import Notice
+from hydra_sync.sync import Connected, Disconnected, Notice
 from hydra_sync.tasks import open_tasks
 
 __all__ = ["run"]
 
 STDIN_BYTES: Final = 64 << 10  # lines that arrive together are committed together
+LINE_BYTES_MAX: Final = 2 * EVENT_BYTES_MAX + 2  # the largest event in hexadecimal
 
 
 @click.command(epilog="Example: seq 1000 | hydra-sync run --config alice.toml --stdin")
 @click.option("--stdin", "from_stdin", is_flag=True, help="Append each line of standard input as an event.")
+@click.option("--stop-at-end", is_flag=True, help="With --stdin: stop the node when standard input ends.")
 @click.option(
     "--replicas", type=click.IntRange(min=0), default=0, help="Acknowledge a line only when so many others have it."
 )
 @input_format_option
 @node_options
 @json_option("one line for each thing that happens")
-def run(from_stdin: bool, replicas: int, input_format: str, as_json: bool, **options: Any) -> None:
+def run(from_stdin: bool, stop_at_end: bool, replicas: int, input_format: str, as_json: bool, **options: Any) -> None:
     """Run the node: serve its log, and keep replicas of the other members' logs.
 
     What happens is told on standard error, or with --json on standard output. With --stdin each
-    appended line is acknowledged on standard output once it is durable.
+    appended line is acknowledged on standard output once it is durable. Stop the node with Ctrl-C.
     """
     config = take_config(options)
-    trio.run(_run, config, _Lines(from_stdin, input_format, replicas), as_json)
+    others = len(config.members) - 1
+    if replicas > others:
+        raise UsageError(f"--replicas {replicas}, but this network has {others} other members")
+    if from_stdin and sys.stdin is None:
+        raise UsageError("--stdin, but standard input is closed")
+    lines = _Lines(input_format, replicas, stop_at_end) if from_stdin else None
+    trio.run(_run, config, lines, _Output(config, as_json))
 
 
+@dataclass(frozen=True, slots=True)
 class _Lines:
     """What to do with standard input."""
 
-    def __init__(self, wanted: bool, input_format: str, replicas: int) -> None:
-        self.wanted = wanted
-        self.input_format = input_format
-        self.replicas = replicas
+    input_format: str
+    replicas: int
+    stop_at_end: bool
 
 
-async def _run(config: Config, lines: _Lines, as_json: bool) -> None:
-    tell = _teller(config, as_json)
-    async with open_node(config, observe=tell) as node, open_tasks() as nursery:
-        _say_ready(node, as_json)
+class _Output:
+    """What the node tells: lines for people on standard error, or JSON on standard output."""
+
+    def __init__(self, config: Config, as_json: bool) -> None:
+        self.closed = trio.Event()
+        """Nobody reads any more."""
+        self._config = config
+        self._as_json = as_json
+        self._here: set[tuple[bytes, bool]] = set()
+
+    def notice(self, notice: Notice) -> None:
+        """Tell a notice. Called from inside the node, and so never raises."""
+        if self._as_json:
+            self._write(json.dumps(notice_json(notice, self._config)))
+            return
+        match notice:
+            case Connected(peer, tool):
+                self._here.add((peer, tool))
+            case Disconnected(peer, tool) if (peer, tool) not in self._here:
+                return  # it never was here, and `NoSession` says so
+            case Disconnected(peer, tool):
+                self._here.remove((peer, tool))
+            case _:
+                pass
+        if line := notice_line(notice, self._config):
+            self.note(line)
+
+    def appended(self, seq: int) -> None:
+        """Acknowledge a line of standard input."""
+        self._write(json.dumps({"event": "appended", "seq": seq}) if self._as_json else f"appended {seq}")
+
+    def ready(self, node: Node) -> None:
+        """Say that the node runs, and where."""
+        status = node.status()
+        if self._as_json:
+            own = next(member for member in status.members if member.me)
+            fields = {"event": "ready", "node": status.node_id, "listen": status.listen}
+            self._write(json.dumps(fields | {"next_seq": own.log.tip.next_seq}))
+        where = f" at {status.listen}" if status.listen else ", listening nowhere: it only dials"
+        self.note(f"{status.node_id} runs in network {status.network}{where}; stop it with Ctrl-C")
+        for warning in status.warnings:
+            self.note(f"note: {warning}")
+
+    def note(self, line: str) -> None:
+        """Tell people."""
+        if not self._as_json:
+            self._write(line, err=True)
+
+    def _write(self, line: str, *, err: bool = False) -> None:
+        try:
+            click.echo(line, err=err)
+        except OSError:
+            self.closed.set()
+
+
+async def _run(config: Config, lines: _Lines | None, output: _Output) -> None:
+    async with open_node(config, observe=output.notice) as node, open_tasks() as nursery:
         nursery.start_soon(_until_signal, nursery.cancel_scope)
-        if lines.wanted:
-            nursery.start_soon(_append_lines, node, lines, as_json)
-
-
-def _teller(config: Config, as_json: bool) -> Callable[[Notice], None]:
-    if as_json:
-        return lambda notice: click.echo(json.dumps(notice_json(notice, config)))
-
-    def tell(notice: Notice) -> None:
-        if line := notice_line(notice, config):
-            click.echo(line, err=True)
-
-    return tell
-
-
-def _say_ready(node: Node, as_json: bool) -> None:
-    status = node.status()
-    own = next(member for member in status.members if member.me)
-    if as_json:
-        click.echo(
-            json.dumps(
-                {"event": "ready", "node": status.node_id, "listen": status.listen, "next_seq": own.log.tip.next_seq}
-            )
-        )
-        return
-    where = f" at {status.listen}" if status.listen else ""
-    click.echo(f"{status.node_id} runs in network {status.network}{where}; stop it with Ctrl-C", err=True)
-    for warning in status.warnings:
-        click.echo(f"note: {warning}", err=True)
+        nursery.start_soon(_until_closed, output, nursery.cancel_scope)
+        output.ready(node)
+        if lines is not None:
+            nursery.start_soon(_append_lines, node, lines, output, nursery.cancel_scope)
 
 
 async def _until_signal(scope: trio.CancelScope) -> None:
@@ -96,29 +133,50 @@ async def _until_signal(scope: trio.CancelScope) -> None:
             scope.cancel()
 
 
-async def _append_lines(node: Node, lines: _Lines, as_json: bool) -> None:
+async def _until_closed(output: _Output, scope: trio.CancelScope) -> None:
+    await output.closed.wait()
+    scope.cancel()
+
+
+async def _append_lines(node: Node, lines: _Lines, output: _Output, scope: trio.CancelScope) -> None:
+    number = 0
     async for texts in _read_lines():
-        values = [parse_value(text, lines.input_format) for text in texts]
-        last = await node.append_many(values, replicas=lines.replicas)
-        for seq in range(last - len(values) + 1, last + 1):
-            click.echo(json.dumps({"event": "appended", "seq": seq}) if as_json else f"appended {seq}")
+        values: list[object] = []
+        failure: UsageError | None = None
+        for text in texts:
+            number += 1
+            try:
+                values.append(parse_value(_text(text), lines.input_format))
+            except UsageError as error:
+                failure = UsageError(f"line {number} of standard input: {error}; the lines before it are appended")
+                break
+        if values:
+            last = await node.append_many(values, replicas=lines.replicas)
+            for seq in range(last - len(values) + 1, last + 1):
+                output.appended(seq)
+        if failure is not None:
+            raise failure
+    if lines.stop_at_end:
+        scope.cancel()
+    else:
+        output.note("standard input has ended; the node goes on until Ctrl-C")
 
 
-async def _read_lines() -> AsyncIterator[list[str]]:
+async def _read_lines() -> AsyncIterator[list[bytes]]:
     """Whole lines of standard input, those that arrive together in one list."""
     rest = b""
     while data := await trio.to_thread.run_sync(os.read, sys.stdin.fileno(), STDIN_BYTES, abandon_on_cancel=True):
         *whole, rest = (rest + data).split(b"\n")
-        if len(rest) > BODY_BYTES_MAX:
-            raise UsageError("a line of standard input is longer than an event may be")
+        if len(rest) > LINE_BYTES_MAX:
+            raise UsageError(f"a line of standard input has more than {LINE_BYTES_MAX} bytes, more than an event may")
         if whole:
-            yield [_text(line) for line in whole]
+            yield whole
     if rest:
-        yield [_text(rest)]
+        yield [rest]
 
 
 def _text(line: bytes) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError as error:
-        raise UsageError(f"a line of standard input is no UTF-8 text: {error}; use --format hex for bytes") from error
+        raise UsageError(f"it is no UTF-8 text, {error}; send bytes with --format hex") from error

@@ -9,6 +9,7 @@ import click
 import trio
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hydra_sync.cli.options import json_option, node_options, take_config
 from hydra_sync.cli.read import open_read_only
@@ -63,19 +64,23 @@ async def _status(config: Config) -> dict[str, Any]:
 
 def _show(config: Config, found: dict[str, Any]) -> None:
     console = Console()
-    console.print(f"{found['node_id']} in network {found['network']} ({found['network_id'][:16]})")
-    console.print(f"store {found['persistence_dir']}, held by: {found['held_by'] or 'nobody, the node does not run'}")
+    for line in (
+        f"{found['node_id']} in network {found['network']} ({found['network_id'][:16]})",
+        f"store {found['persistence_dir']}",
+        f"held by {found['held_by'] or 'nobody: the node does not run'}",
+    ):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     table = Table()
     for column in ("log", "events", "last batch", "damaged"):
         table.add_column(column)
     for log in found["logs"]:
         holes = ", ".join(f"[{start}, {stop})" for start, stop in log["holes"])
         name = f"{log['alias']} (this node)" if log["me"] else log["alias"]
-        table.add_row(
-            name, f"[{log['first_seq']}, {log['next_seq']})", log["hash"][:16], holes or "none", end_section=False
-        )
+        last = log["hash"][:16] if log["next_seq"] else "-"
+        table.add_row(Text(name), Text(f"[{log['first_seq']}, {log['next_seq']})"), last, Text(holes or "none"))
     console.print(table)
     for warning in found["warnings"]:
-        console.print(f"note: {warning}", style="yellow", markup=False)
+        console.print(f"note: {warning}", style="yellow", markup=False, soft_wrap=True)
     if config.restart == "trust-disk":
-        console.print("note: restart = trust-disk: that this node never signs two histories rests on its disk")
+        trust = "note: restart = trust-disk: that this node never signs two histories rests on its disk"
+        console.print(trust, highlight=False, soft_wrap=True)

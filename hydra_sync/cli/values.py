@@ -12,14 +12,20 @@ import click
 from hydra_sync.errors import FormatError, UsageError
 from hydra_sync.node import Event
 
+SHOWN_MAX: Final = 60  # characters of a wrong value that its error repeats
+
 __all__ = ["INPUT_FORMATS", "event_json", "event_line", "input_format_option", "parse_value"]
+
+
+def _short(text: str) -> str:
+    return repr(text) if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]!r}... ({len(text)} characters)"
 
 
 def _parse_json(text: str) -> object:
     try:
         value: object = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{text!r} is not JSON: {error}") from error
+        raise UsageError(f"{_short(text)} is not JSON: {error}") from error
     return value
 
 
@@ -27,7 +33,7 @@ def _parse_hex(text: str) -> object:
     try:
         return bytes.fromhex(text)
     except ValueError as error:
-        raise UsageError(f"{text!r} is not hexadecimal: {error}") from error
+        raise UsageError(f"{_short(text)} is not hexadecimal: {error}") from error
 
 
 INPUT_FORMATS: Final[Mapping[str, Callable[[str], object]]] = {"text": str, "json": _parse_json, "hex": _parse_hex}

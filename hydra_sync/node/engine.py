@@ -22,14 +22,27 @@ from hydra_sync.limits import COMMIT_BYTES_MAX, STALL_S
 from hydra_sync.node.link import Link
 from hydra_sync.node.seams import Seams
 from hydra_sync.store import Store
-from hydra_sync.sync import Append, Connected, Drop, Effect, Notice, OwnLogAhead, Read, Replicator, Send, TipsDue
+from hydra_sync.sync import (
+    Append,
+    Connected,
+    Drop,
+    Effect,
+    NoSession,
+    Notice,
+    OwnLogAhead,
+    Read,
+    Replicator,
+    Send,
+    TipsDue,
+)
 from hydra_sync.version import AGENT
-from hydra_sync.wire import Hello, LogTip, Role
+from hydra_sync.wire import GoodbyeReason, Hello, LogTip, Role
 
 __all__ = ["Engine"]
 
 TICK_S_MIN: Final = 0.01
 TICK_S_MAX: Final = 1.0  # a deadline that appears meanwhile is kept so late at worst
+TOLD_MAX: Final = 256  # failures remembered so as not to be told twice; attempts go on for ever
 
 
 class Engine:
@@ -50,6 +63,7 @@ class Engine:
         self.halted: str | None = None
         """Why nothing may be appended to our own log any more."""
         self._observe = observe
+        self._told: dict[NoSession, None] = {}
         self._advertised: dict[MemberKey, Address] = {}
         self._links: dict[int, Link] = {}
         self._link_count = 0
@@ -78,7 +92,17 @@ class Engine:
             del self._links[link.number]
             self._moved.set()
         self.last_error[peer] = why
+        if not link.introduced and link.goodbye not in (GoodbyeReason.DUPLICATE, GoodbyeReason.CLOSING):
+            self.tell_once(NoSession(peer, None, dialed, why))
         return link.introduced
+
+    def tell_once(self, failure: NoSession) -> None:
+        """Give notice of a failed attempt, unless it was given since the last session with that peer."""
+        if failure not in self._told:
+            self._told[failure] = None
+            if len(self._told) > TOLD_MAX:
+                del self._told[next(iter(self._told))]
+            self._observe(failure)
 
     async def until_moved(self) -> None:
         """Return when something in the core has changed: links, tips, receipts."""
@@ -141,6 +165,7 @@ class Engine:
             )
         elif isinstance(notice, Connected) and not notice.tool:
             self._note_address(notice.peer)
+            self._told = {failure: None for failure in self._told if failure.peer != notice.peer}
         self._observe(notice)
 
     def _note_address(self, peer: MemberKey) -> None:

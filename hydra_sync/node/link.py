@@ -14,7 +14,7 @@ from hydra_sync.errors import PeerError
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import OUTBOX_BYTES_LOW, OUTBOX_BYTES_MAX
 from hydra_sync.sync import Effect, Read, Replicator
-from hydra_sync.wire import FrameReader, Goodbye, Message, encode_frame
+from hydra_sync.wire import FrameReader, Goodbye, GoodbyeReason, Message, encode_frame
 
 __all__ = ["Host", "Link"]
 
@@ -42,6 +42,8 @@ class Link:
     def __init__(self, host: Host, number: int, stream: trio.abc.Stream, peer: MemberKey) -> None:
         self.number = number
         self.peer = peer
+        self.goodbye: GoodbyeReason | None = None
+        """What the last goodbye gave as its reason, ours or the peer's."""
         self._host = host
         self._stream = stream
         self._frames: deque[bytes] = deque()
@@ -104,6 +106,7 @@ class Link:
     def drop(self, goodbye: Goodbye, fault: str | None) -> None:
         """Say goodbye, then close."""
         self.send(goodbye)
+        self.goodbye = goodbye.reason
         self._why = fault or self._why
         self._closing = True
         self._scope.deadline = min(self._scope.deadline, trio.current_time() + GOODBYE_S)
@@ -122,14 +125,16 @@ class Link:
                 for message in frames.feed(bytes(data)):
                     self._host.perform(replicator.receive(self.number, message, now))
                     if isinstance(message, Goodbye) and not self._closing:
+                        self.goodbye = message.reason
                         self.close(f"it said goodbye: {message.text or message.reason.name.lower()}")
                         return
             except PeerError as error:
                 self._host.perform(replicator.blame(self.number, str(error)))
                 return
             replicator.heard(self.number, now, partial=frames.partial)
-            session = replicator.sessions.get(self.number)
-            self._introduced = self._introduced or (session is not None and session.introduced)
+            if session := replicator.sessions.get(self.number):
+                self._introduced = session.introduced
+        self._lost("the connection was closed")
 
     async def _write(self) -> None:
         await self._until_broken(self._write_frames)
@@ -168,5 +173,12 @@ class Link:
         try:
             await carry()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            if not self._closing:
-                self._why = explain(error)
+            self._lost(explain(error))
+
+    def _lost(self, why: str) -> None:
+        session = self._host.replicator.sessions.get(self.number)
+        if session is not None and session.hello is None:
+            # TLS 1.3 lets a client finish before the server has judged its key.
+            why = f"{why} before hello: does the other side have our key among its members?"
+        if not self._closing:
+            self._why = why

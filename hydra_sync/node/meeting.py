@@ -15,6 +15,7 @@ from hydra_sync.limits import HANDSHAKES_MAX
 from hydra_sync.node.dialing import Backoff, dial, secured
 from hydra_sync.node.engine import Engine
 from hydra_sync.node.seams import Seams
+from hydra_sync.sync import NoSession
 
 __all__ = ["Meeting"]
 
@@ -51,7 +52,8 @@ class Meeting:
         self._strangers += 1
         try:
             stream, peer = await secured(self._channel.accept, transport)
-        except PeerError:
+        except PeerError as error:
+            self._engine.tell_once(NoSession(None, _host(transport), dialed=False, why=str(error)))
             return
         finally:
             self._strangers -= 1
@@ -92,6 +94,7 @@ class Meeting:
         except PeerError as error:
             if expected is not None:
                 self._engine.last_error[expected] = str(error)
+            self._engine.tell_once(NoSession(expected, str(address), dialed=True, why=str(error)))
             return None
         if peer == self._config.key.member:
             await trio.aclose_forcefully(stream)
@@ -113,6 +116,13 @@ async def _open_listeners(address: Address) -> list[trio.SocketListener]:
                 "with --listen"
             ) from error
         raise UsageError(f"cannot listen at {address}: {error.strerror or error}") from error
+
+
+def _host(transport: trio.SocketStream) -> str | None:
+    try:
+        return str(transport.socket.getpeername()[0])
+    except OSError:  # it is gone already
+        return None
 
 
 def _bound(wanted: Address, listeners: list[trio.SocketListener]) -> Address:

@@ -127,7 +127,7 @@ class _Check:
             walk = Walk(file, 0, size, seq=first_seq, tip=self.tip, signed=self._place.signed, open_ended=is_last)
             durable = mark.offset if mark else 0
             await self._walk(walk, first_seq, durable=durable, knows_mark=mark is not None, is_last=is_last)
-            if mark is not None and (self.tip is None or self.tip.next_seq < mark.tip.next_seq):
+            if mark is not None and self._report.tip.next_seq < mark.tip.next_seq:
                 self._miss(mark)
         finally:
             file.close()

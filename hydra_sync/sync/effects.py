@@ -24,6 +24,7 @@ __all__ = [
     "Effect",
     "Fetched",
     "Fetching",
+    "NoSession",
     "Notice",
     "OwnLogAhead",
     "Read",
@@ -98,6 +99,20 @@ class Disconnected:
 
 
 @dataclass(frozen=True, slots=True)
+class NoSession:
+    """An attempt to connect, ours (``dialed``) or theirs, came to nothing; ``why`` is for people.
+
+    ``peer`` is None where nobody proved to be a member; then ``address`` says where it was. Told again
+    only for another reason, or after a session.
+    """
+
+    peer: MemberKey | None
+    address: str | None
+    dialed: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fetching:
     """We asked ``peer`` for ``[start, stop)`` of ``log``; ``stop`` None is from ``start`` on, live."""
 
@@ -158,5 +173,16 @@ class OwnLogAhead:
     next_seq: int
 
 
-Notice = Connected | Disconnected | Advanced | Fetching | Fetched | SourceReplaced | CaughtUp | Diverged | OwnLogAhead
+Notice = (
+    Connected
+    | Disconnected
+    | NoSession
+    | Advanced
+    | Fetching
+    | Fetched
+    | SourceReplaced
+    | CaughtUp
+    | Diverged
+    | OwnLogAhead
+)
 Effect = Send | TipsDue | Read | Append | Drop | Notice

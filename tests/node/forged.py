@@ -21,11 +21,11 @@ def make_chain(
 ) -> list[Batch]:
     """``count`` batches of one event each, chained; those that ``signed`` refuses carry a broken signature."""
     batches: list[Batch] = []
-    tip = after
+    tip, network = after, config.network_id
     for index in range(count):
         batch = seal_batch(
             config.key,
-            config.network_id,
+            network,
             [encode_event([word, tip.next_seq])],
             epoch=0,
             first_seq=tip.next_seq,
