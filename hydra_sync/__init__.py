@@ -22,7 +22,7 @@ from hydra_sync.errors import (
     UsageError,
 )
 from hydra_sync.identity import MemberKey, SigningKey
-from hydra_sync.node import Event, Node, Seams, Status, open_node
+from hydra_sync.node import Event, Node, Seams, Status, create_store, open_node
 from hydra_sync.ranges import SeqRange
 from hydra_sync.version import VERSION
 
@@ -53,6 +53,7 @@ __all__ = [
     "UnavailableError",
     "UsageError",
     "__version__",
+    "create_store",
     "load_config",
     "open_node",
 ]

@@ -29,6 +29,9 @@ _REFUSED_TAGS: Final = dict.fromkeys(
 def encode(value: object) -> bytes:
     """The one encoding of a structure of ours; arrays may be lists or tuples.
 
+    cbor2 sorts map keys by length first (RFC 8949, 4.2.3). Our maps have text keys only, for which
+    that is the same order as 4.2.1 asks for.
+
     >>> encode(["hydra", 1]).hex()
     '8265687964726101'
     """

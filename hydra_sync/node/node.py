@@ -8,10 +8,12 @@ from typing import Final, Literal
 
 import trio
 
+from hydra_sync import store as stores
 from hydra_sync.config import Address, Config, Member
 from hydra_sync.encoding import encode_event
 from hydra_sync.errors import StoreError, UsageError
 from hydra_sync.identity import MemberKey
+from hydra_sync.limits import STORE_ID_BYTES
 from hydra_sync.node.engine import Engine
 from hydra_sync.node.events import Event
 from hydra_sync.node.meeting import Meeting
@@ -19,11 +21,11 @@ from hydra_sync.node.reading import Events
 from hydra_sync.node.seams import Seams
 from hydra_sync.node.status import LogStatus, MemberStatus, Status
 from hydra_sync.ranges import SeqRange
-from hydra_sync.store import open_store
+from hydra_sync.store import Manifest, open_store
 from hydra_sync.sync import Notice
 from hydra_sync.tasks import open_tasks
 
-__all__ = ["Delivery", "Node", "open_node"]
+__all__ = ["Delivery", "Node", "create_store", "open_node"]
 
 GOODBYE_S: Final = 1.0  # how long a stopping node waits for its goodbyes to be read
 
@@ -134,6 +136,17 @@ class Node:
 
 def _ignore(_: Notice) -> None:
     pass
+
+
+async def create_store(config: Config, *, seams: Seams | None = None) -> None:
+    """Make the empty store of a node that begins a new network, in ``config.persistence_dir``.
+
+    A node that lost its disk is not new: it would sign a second history. Raises `UsageError` where a
+    store exists, and `StoreError` if the disk refuses.
+    """
+    seams = seams or Seams()
+    manifest = Manifest(config.network_id, config.key.member, seams.entropy(STORE_ID_BYTES), founding=True)
+    await stores.create_store(seams.disk, config.persistence_dir, manifest)
 
 
 @asynccontextmanager

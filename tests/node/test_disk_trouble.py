@@ -1,0 +1,117 @@
+"""A disk that is full pauses a node and loses nothing; a disk that fails stops it. No peer suffers."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+from pathlib import Path
+
+import pytest
+
+from hydra_sync import Seams, StoreError, StoreFullError
+from hydra_sync.disk import File, OpenMode, RealDisk
+from tests.node.network import NetworkMaker, holds, until
+
+
+class TroubledDisk(RealDisk):
+    """A real disk whose writes to logs can be refused and whose syncs can fail."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.broken = False
+
+    async def open(self, path: Path, mode: OpenMode) -> File:
+        if self.full and mode == "create":
+            raise OSError(errno.ENOSPC, "no space left")
+        file = await super().open(path, mode)
+        return _TroubledFile(self, file)
+
+
+class _TroubledFile:
+    def __init__(self, disk: TroubledDisk, file: File) -> None:
+        self._disk = disk
+        self._file = file
+        self.read_at = file.read_at
+        self.size = file.size
+        self.truncate = file.truncate
+        self.close = file.close
+
+    async def write_at(self, offset: int, data: bytes) -> None:
+        if self._disk.full and offset + len(data) > await self._file.size():
+            raise OSError(errno.ENOSPC, "no space left")
+        await self._file.write_at(offset, data)
+
+    async def sync(self) -> None:
+        if self._disk.broken:
+            raise OSError(errno.EIO, "input/output error")
+        await self._file.sync()
+
+
+@pytest.fixture(autouse=True)
+def _fast_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("hydra_sync.node.engine"), "STALL_S", 0.2)
+    monkeypatch.setattr(importlib.import_module("hydra_sync.node.engine"), "TICK_S_MAX", 0.1)
+
+
+async def test_a_replica_on_a_full_disk_goes_on_when_there_is_room(make_network: NetworkMaker) -> None:
+    """bob stops fetching, stays connected, says nothing false to alice, and catches up after."""
+    network = make_network("alice", "bob")
+    disk = TroubledDisk()
+    async with network.node("alice") as alice, network.node("bob", seams=Seams(disk=disk)) as bob:
+        await alice.append("before", replicas=1)
+        disk.full = True
+        await alice.append_many([bytes(10_000) for _ in range(50)])
+        await until(lambda: bool(bob._engine.replicator.sessions))
+        await until(lambda: bob._engine.replicator._logs[alice.config.key.member].paused_until > 0, "bob pausing")
+        assert not holds(bob, "alice", 51)()
+        assert alice.status().members[1].receipt == 1
+        disk.full = False
+        await until(holds(bob, "alice", 51), "bob catching up")
+        await until(lambda: alice.status().members[1].receipt == 51)
+    assert network.records("bob", "alice") == network.records("alice", "alice")
+
+
+async def test_an_append_on_a_full_disk_is_refused_and_works_again(make_network: NetworkMaker) -> None:
+    """`StoreFullError` means that nothing was appended; seqs go on without a gap."""
+    network = make_network("alice")
+    disk = TroubledDisk()
+    async with network.node("alice", seams=Seams(disk=disk)) as alice:
+        assert await alice.append("one") == 0
+        disk.full = True
+        with pytest.raises(StoreFullError, match="room"):
+            await alice.append(bytes(200_000))
+        disk.full = False
+        assert await alice.append("two") == 1
+
+
+async def test_a_failed_sync_stops_the_node_and_nothing_more_is_acknowledged(make_network: NetworkMaker) -> None:
+    """After a failed sync every append fails; a new start finds all that was acknowledged."""
+    network = make_network("alice")
+    disk = TroubledDisk()
+    async with network.node("alice", seams=Seams(disk=disk)) as alice:
+        await alice.append_many(range(5))
+        disk.broken = True
+        with pytest.raises(StoreError, match="input/output error"):
+            await alice.append("lost")
+        disk.broken = False
+        with pytest.raises(StoreError):
+            await alice.append("never trusted again")
+    async with network.node("alice") as alice:
+        assert alice.status().members[0].log.tip.next_seq >= 5
+
+
+async def test_a_replica_that_cannot_sync_ends_the_node_not_its_peers(make_network: NetworkMaker) -> None:
+    """bob's disk fails: bob's block raises `StoreError`, alice goes on."""
+    network = make_network("alice", "bob")
+    disk = TroubledDisk()
+    async with network.node("alice") as alice:
+        with pytest.raises(StoreError, match="input/output error"):  # noqa: PT012  the block is the node's life
+            async with network.node("bob", seams=Seams(disk=disk)) as bob:
+                await alice.append("first", replicas=1)
+                disk.broken = True
+                await alice.append("second")
+                await until(holds(bob, "alice", 99), "nothing: the node must end")
+        await alice.append("third")
+        async with network.node("bob") as bob:
+            await until(holds(bob, "alice", 3))
+    assert network.records("bob", "alice") == network.records("alice", "alice")
