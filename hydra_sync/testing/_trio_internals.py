@@ -53,6 +53,10 @@ class Run:
     idle_waiters: Mapping[tuple[float, int], Task]
     tasks: set[Task]
 
+    def all_tasks(self) -> list[Task]:
+        """Oldest first: the order of a set is not replayed."""
+        return sorted(self.tasks, key=task_number)
+
     @classmethod
     def current(cls) -> Run:
         """Those of the run that this thread is in."""

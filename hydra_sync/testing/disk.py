@@ -81,8 +81,8 @@ class SimDisk:
         await self._end(due)
 
     async def sync_dir(self, path: Path) -> None:
-        directory = self._platter.directory(path)
         due = await self._begin("sync_dir", path, self.speed.sync_ns)
+        directory = self._platter.directory(path)
         if "sync_error" in effects_of(due):
             self._engine.bit("disk.sync_error")
             raise _error(errno.EIO, path)

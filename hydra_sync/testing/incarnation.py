@@ -47,7 +47,7 @@ class Incarnation:
     def die(self) -> None:
         """Freeze for good, deaf even to cancellation: a time-out would call code of the victim's."""
         self.frozen = self.dead = True
-        for task in internals.Run.current().tasks:
+        for task in internals.Run.current().all_tasks():
             if incarnation_of(task) is self and (abort := internals.take_abort(task)) is not None:
                 self._aborts.append((task, abort))
         waiting, self.on_death = self.on_death, []

@@ -203,6 +203,8 @@ class World:
             undo.enter_context(_collecting(self._engine.scheduler))
             if self._guarded:
                 undo.enter_context(tripwires(self.fail))
+            # Set here, and not in the main task, so that hosts which events start see it, too.
+            undo.callback(_current_world.reset, _current_world.set(self))
             trio.run(self._main, scenario, values, clock=self.clock)
         if self._error is not None:
             self._error.add_note(f"in the world of seed {self.seed}, after {self._ended_s:.6f} virtual seconds")
@@ -217,7 +219,6 @@ class World:
         )
 
     async def _main(self, scenario: Callable[[World], Awaitable[T]], values: list[T]) -> None:
-        _current_world.set(self)
         trio.socket.set_custom_socket_factory(SimSocketFactory(self._engine, self.network))
         trio.socket.set_custom_hostname_resolver(SimResolver(self.network))
         async with trio.open_nursery() as self._nursery:
@@ -252,7 +253,7 @@ class World:
         """Take off all shields; if that was not enough, raise an error in whatever still waits."""
         self._forced += 1
         assert self._forced < _FORCED_MAX, "some task of a host goes on for ever after the end of its world"
-        for task in list(internals.Run.current().tasks):
+        for task in internals.Run.current().all_tasks():
             internals.unshield(task)
             if self._forced > 2 and incarnation_of(task) is not None:
                 internals.wake_with_error(task, HostDiedError("the simulated world has ended"))
