@@ -48,7 +48,11 @@ RANGES_PER_SOURCE: Final = 2  # one travels while one is read
 RANGES_PER_LOG: Final = 4  # bounds what waits out of order: RANGES_PER_LOG * CREDIT_BYTES
 RANGES_PER_NODE: Final = 8  # over all logs: bounds memory however many members there are
 STALL_S: Final = 5.0  # no progress for so long and the range goes to another source
-STALL_PENALTY_S: Final = 30.0  # a stalled source is the last choice for so long
+STALL_PENALTY_S: Final = 30.0  # a stalled source is the last choice for so long, doubling each time
+STALL_DOUBLINGS_MAX: Final = 5  # up to a quarter of an hour
+LAG_S: Final = 1.0  # an author that others have overtaken may still send it itself within
+CANCELLED_PER_SESSION_MAX: Final = 32  # fetches cancelled and not ended; who ends none is dropped
+PROGRESS_BYTES: Final = 4096  # a growing frame of so many bytes carries data; a smaller one is no progress
 
 # Sessions
 HANDSHAKE_S: Final = 10.0  # TLS, Hello and first Tips; a half-open connection costs no more

@@ -1,4 +1,4 @@
-"""Nurseries whose one error comes out as itself. Does I/O only by trio."""
+"""Two small things that trio leaves to us: errors out of inner nurseries, and repeated signals. No I/O."""
 
 from __future__ import annotations
 
@@ -7,7 +7,23 @@ from contextlib import asynccontextmanager
 
 import trio
 
-__all__ = ["open_tasks"]
+__all__ = ["Signal", "open_tasks"]
+
+
+class Signal:
+    """An event that happens again and again; who waits is woken by the next time."""
+
+    def __init__(self) -> None:
+        self._next = trio.Event()
+
+    def fire(self) -> None:
+        """It happened: wake all who wait."""
+        self._next.set()
+        self._next = trio.Event()
+
+    async def wait(self) -> None:
+        """Return when it happens next. Look at the state itself before and after: signals are not counted."""
+        await self._next.wait()
 
 
 @asynccontextmanager

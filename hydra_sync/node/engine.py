@@ -31,10 +31,12 @@ from hydra_sync.sync import (
     Notice,
     OwnLogAhead,
     Read,
+    Receipt,
     Replicator,
     Send,
     TipsDue,
 )
+from hydra_sync.tasks import Signal
 from hydra_sync.version import AGENT
 from hydra_sync.wire import GoodbyeReason, Hello, LogTip, Role
 
@@ -67,7 +69,10 @@ class Engine:
         self._advertised: dict[MemberKey, Address] = {}
         self._links: dict[int, Link] = {}
         self._link_count = 0
-        self._moved = trio.Event()
+        self.links_changed: Final = Signal()
+        """A connection began or ended."""
+        self.receipts_changed: Final = Signal()
+        """A member showed how far it holds our own log."""
         self._appends: dict[MemberKey, deque[Batch]] = {member: deque() for member in config.keys}
         self._append_due = {member: trio.Event() for member in config.keys}
 
@@ -90,7 +95,7 @@ class Engine:
             why = await link.run(dialed=dialed)
         finally:
             del self._links[link.number]
-            self._moved.set()
+            self.links_changed.fire()
         self.last_error[peer] = why
         if not link.introduced and link.goodbye not in (GoodbyeReason.DUPLICATE, GoodbyeReason.CLOSING):
             self.tell_once(NoSession(peer, None, dialed, why))
@@ -103,11 +108,6 @@ class Engine:
             if len(self._told) > TOLD_MAX:
                 del self._told[next(iter(self._told))]
             self._observe(failure)
-
-    async def until_moved(self) -> None:
-        """Return when something in the core has changed: links, tips, receipts."""
-        self._moved = trio.Event() if self._moved.is_set() else self._moved
-        await self._moved.wait()
 
     def say_goodbye(self) -> None:
         """Tell every peer that this node stops."""
@@ -126,7 +126,6 @@ class Engine:
         """Carry out effects, in order, without waiting."""
         for effect in effects:
             self._perform(effect)
-        self._moved.set()
 
     async def read(self, read: Read) -> Sequence[Batch]:
         """The batches asked for, none where they are damaged here."""
@@ -163,7 +162,10 @@ class Engine:
                 f"beyond what the store holds: appending would fork it. The disk lost data or is an old copy; "
                 f"restore the newest store, or wait for a release with 'hydra-sync recover'"
             )
+        elif isinstance(notice, Receipt):
+            self.receipts_changed.fire()
         elif isinstance(notice, Connected) and not notice.tool:
+            self.links_changed.fire()
             self._note_address(notice.peer)
             self._told = {failure: None for failure in self._told if failure.peer != notice.peer}
         self._observe(notice)

@@ -50,10 +50,11 @@ class Meeting:
             await trio.aclose_forcefully(transport)
             return
         self._strangers += 1
+        host = _host(transport)  # asked now: nobody knows once the other side has closed
         try:
             stream, peer = await secured(self._channel.accept, transport)
         except PeerError as error:
-            self._engine.tell_once(NoSession(None, _host(transport), dialed=False, why=str(error)))
+            self._engine.tell_once(NoSession(None, host, dialed=False, why=str(error)))
             return
         finally:
             self._strangers -= 1
@@ -103,7 +104,7 @@ class Meeting:
 
     async def _until_gone(self, peer: MemberKey) -> None:
         while peer in self._engine.replicator.nodes:
-            await self._engine.until_moved()
+            await self._engine.links_changed.wait()
 
 
 async def _open_listeners(address: Address) -> list[trio.SocketListener]:

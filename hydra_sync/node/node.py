@@ -71,7 +71,7 @@ class Node:
             raise StoreError(self._engine.halted)
         seqs = await self._engine.store.author.append(events)
         while self._replicated(seqs.stop) < replicas:
-            await self._engine.until_moved()
+            await self._engine.receipts_changed.wait()
         return seqs.stop - 1
 
     def read(self, log: str | bytes, seqs: SeqRange) -> AsyncIterator[Event]:
@@ -180,5 +180,5 @@ async def open_node(
         engine.say_goodbye()
         with trio.move_on_after(GOODBYE_S):
             while not engine.silent:
-                await engine.until_moved()
+                await engine.links_changed.wait()
         nursery.cancel_scope.cancel()

@@ -53,10 +53,7 @@ class Asked:
         Raises `PeerError` if the sender sent what nobody asked for or nobody signed, and
         `DivergedError` if the author did sign it, on another history than ours.
         """
-        size = len(data.records)
-        if size > self.credit:
-            raise PeerError(f"{size:,} bytes of data with {self.credit:,} bytes of credit left")
-        self.credit -= size
+        self.spend(len(data.records))
         try:
             batches = tuple(parse_batches(data.records))
             self._check_place(batches)
@@ -70,6 +67,12 @@ class Asked:
         self.waiting_since = None
         return batches
 
+    def spend(self, size: int) -> None:
+        """Count data that arrived. Raises `PeerError` if there was no credit for it."""
+        if size > self.credit:
+            raise PeerError(f"{size:,} bytes of data with {self.credit:,} bytes of credit left")
+        self.credit -= size
+
     def durable(self, size: int) -> int:
         """Count ``size`` bytes as consumed; the credit to return now, 0 to save it for later.
 
@@ -82,9 +85,9 @@ class Asked:
         self.credit += returned
         return returned
 
-    def watch(self, target: int, now: float) -> None:
-        """Start or stop the clock: it runs while events below ``target`` are due and may be sent."""
-        due = self.next_seq < (target if self.stop is None else self.stop)
+    def watch(self, shown: int, now: float) -> None:
+        """Start or stop the clock: it runs while the source shows events that it does not send, and may."""
+        due = self.next_seq < (shown if self.stop is None else self.stop)
         if not due or self.credit < FRAME_BYTES_MAX:
             self.waiting_since = None
         elif self.waiting_since is None:

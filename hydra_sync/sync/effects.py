@@ -28,6 +28,7 @@ __all__ = [
     "Notice",
     "OwnLogAhead",
     "Read",
+    "Receipt",
     "Send",
     "SourceReplaced",
     "TipsDue",
@@ -149,6 +150,14 @@ class Advanced:
 
 
 @dataclass(frozen=True, slots=True)
+class Receipt:
+    """``peer`` holds our own log durably up to ``next_seq``, on the same chain as ours."""
+
+    peer: MemberKey
+    next_seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class CaughtUp:
     """Our replica of ``log`` has all that anybody connected shows; now it is followed live."""
 
@@ -178,6 +187,7 @@ Notice = (
     | Disconnected
     | NoSession
     | Advanced
+    | Receipt
     | Fetching
     | Fetched
     | SourceReplaced

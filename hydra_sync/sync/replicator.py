@@ -17,7 +17,9 @@ from hydra_sync.chain import DivergedError, Tip
 from hydra_sync.errors import PeerError
 from hydra_sync.identity import MemberKey, NetworkId
 from hydra_sync.limits import (
+    CANCELLED_PER_SESSION_MAX,
     CREDIT_BYTES,
+    PROGRESS_BYTES,
     RANGES_PER_NODE,
     RECEIPT_BATCHES_MAX,
     STALL_PENALTY_S,
@@ -40,6 +42,7 @@ from hydra_sync.sync.effects import (
     Fetching,
     OwnLogAhead,
     Read,
+    Receipt,
     Send,
     SourceReplaced,
     TipsDue,
@@ -124,15 +127,20 @@ class Replicator:
         if session is None:
             return []
         self._leave(session)
-        return [Disconnected(session.peer, tool=session.is_tool, why=why), *self._plan_all(now)]
+        gone = session.introduced and (session.is_tool or session.peer not in self.nodes)
+        notice = [Disconnected(session.peer, tool=session.is_tool, why=why)] if gone else []
+        return [*notice, *self._plan_all(now)]
 
-    def heard(self, link: int, now: float, *, partial: bool) -> None:
-        """Bytes arrived on ``link``. A frame that grows is progress, however slow the line."""
+    def heard(self, link: int, now: float, *, partial: int) -> None:
+        """Bytes arrived on ``link``; the frame they left unfinished, if any, is of ``partial`` bytes.
+
+        A frame of data that grows is progress, however slow the line, for as long as a frame may take.
+        """
         session = self.sessions.get(link)
         if session is None:
             return
-        session.heard(now, partial=partial)
-        if partial:
+        session.heard(now, partial=partial > 0)
+        if partial >= PROGRESS_BYTES:
             for state in self._logs.values():
                 for asked in state.asked:
                     if asked.link == link and asked.waiting_since is not None:
@@ -309,13 +317,13 @@ class Replicator:
             if shown.log not in self._logs:
                 raise PeerError(f"tips of log {shown.log.hex()[:8]}, whose author is no member")
             session.shown[shown.log] = shown
-            self._logs[shown.log].refused_until.pop(session.link, None)
+            self._logs[shown.log].reconsider(session.link)
         if not session.is_node:
             return [Connected(session.peer, tool=True)] if first else []
-        if self.me in session.shown:
-            self._take_receipt(session.peer, session.shown[self.me])
         effects: list[Effect] = [Connected(session.peer, tool=False)] if first else []
         for shown in tips.logs:
+            if shown.log == self.me:
+                effects += self._take_receipt(session.peer, shown)
             effects += self._plan(self._logs[shown.log], now)
         return effects
 
@@ -356,6 +364,7 @@ class Replicator:
         if asked is None:
             raise PeerError(f"data for request {data.request}, which we never made")
         if asked.cancelled:
+            asked.spend(len(data.records))
             return []
         state = self._logs[asked.log]
         try:
@@ -365,11 +374,17 @@ class Replicator:
             return [*effects, *self._own_log_ahead(asked, session.peer), *self._plan(state, now)]
         events = SeqRange(batches[0].header.first_seq, batches[-1].header.stop)
         if asked.log == self.me:
-            return self._own_log_ahead(asked, session.peer)
-        state.events_seen += events.count
-        state.bytes_seen += len(data.records)
+            ours = self._is_ours(batches[-1])
+            return self._cancel(asked) if ours else self._own_log_ahead(asked, session.peer)
+        state.delivered(session.link, events.count, len(data.records))
         state.intake.add(Early(session.link, asked.request, batches))
         return [Fetched(asked.log, session.peer, events), *self._drain(state), *self._plan(state, now)]
+
+    def _is_ours(self, batch: Batch) -> bool:
+        """Whether a batch that we signed is one that our store has: written since we asked."""
+        tip = Tip.after(batch)
+        known = self._own_hashes.get(tip.next_seq, tip.hash)
+        return tip.next_seq <= self.held[self.me].tip.next_seq and known == tip.hash
 
     def _own_log_ahead(self, asked: Asked, peer: MemberKey) -> list[Effect]:
         """A peer sent what we signed and do not have: proof that appending would fork our own log."""
@@ -411,7 +426,8 @@ class Replicator:
         state = self._logs[asked.log]
         state.asked.remove(asked)
         del self._asked[end.request]
-        if asked.cancelled or (end.reason is EndReason.DONE and asked.missing is None):
+        done = end.reason is EndReason.DONE and not asked.live and asked.missing is None
+        if asked.cancelled or done:
             return self._plan(state, now)
         if end.reason in (EndReason.DIVERGED, EndReason.FORKED):
             effects = self._diverged(state, session.peer, session.link, asked.next_seq)
@@ -437,17 +453,15 @@ class Replicator:
         return [effect for state in self._logs.values() for effect in self._plan(state, now)]
 
     def _plan(self, state: LogSync, now: float) -> list[Effect]:
-        sources = self._sources(state)
-        if not sources:
-            return []
-        ranges = sum(not asked.live for other in self._logs.values() for asked in other.asked)
-        planned = plan(state, sources, now, ranges_free=RANGES_PER_NODE - ranges)
+        # What was cancelled takes no place: a source that never ends it would starve all others.
+        ranges = sum(not (asked.live or asked.cancelled) for other in self._logs.values() for asked in other.asked)
+        planned = plan(state, self._sources(state), now, ranges_free=RANGES_PER_NODE - ranges)
         effects: list[Effect] = []
         for asked, why in planned.cancel:
             effects += self._cancel(asked)
             effects.append(SourceReplaced(asked.log, self.sessions[asked.link].peer, why))
         for ask in planned.ask:
-            effects += self._ask(state, ask)
+            effects += self._ask(state, ask, now)
         return effects
 
     def _sources(self, state: LogSync) -> list[Source]:
@@ -460,7 +474,7 @@ class Replicator:
                 sources.append(Source(link, session.peer, shown))
         return sources
 
-    def _ask(self, state: LogSync, ask: Ask) -> list[Effect]:
+    def _ask(self, state: LogSync, ask: Ask, now: float) -> list[Effect]:
         frontier = state.intake.frontier
         self._requests += 1
         asked = Asked(
@@ -472,6 +486,7 @@ class Replicator:
             prev_hash=frontier.hash if ask.start == frontier.next_seq else None,
             credit=CREDIT_BYTES,
         )
+        asked.watch(self.target(state.log), now)
         state.asked.append(asked)
         self._asked[asked.request] = asked
         return [
@@ -483,6 +498,9 @@ class Replicator:
         if asked.cancelled:
             return []
         asked.cancelled = True
+        waiting = sum(other.cancelled and other.link == asked.link for other in self._asked.values())
+        if waiting > CANCELLED_PER_SESSION_MAX:
+            return self.blame(asked.link, f"it ended none of {CANCELLED_PER_SESSION_MAX} fetches that were cancelled")
         return [Send(asked.link, Cancel(asked.request))]
 
     def _find(self, link: int, request: int) -> Asked | None:
@@ -501,13 +519,16 @@ class Replicator:
         while len(self._own_hashes) > RECEIPT_BATCHES_MAX:
             del self._own_hashes[next(iter(self._own_hashes))]
 
-    def _take_receipt(self, peer: MemberKey, shown: LogTip) -> None:
+    def _take_receipt(self, peer: MemberKey, shown: LogTip) -> list[Effect]:
         """Count a peer's tip of our log only where it stands on our own chain (design: 2, stable)."""
         ours = self._own_hashes.get(shown.tip.next_seq) == shown.tip.hash
+        before = self.receipts.get(peer, 0)
         if ours and shown.state is LogState.OK:
             self.receipts[peer] = shown.durable_stop
-        elif shown.tip.next_seq < self.receipts.get(peer, 0):
+        elif shown.tip.next_seq < before:
             self.receipts[peer] = 0
+        after = self.receipts.get(peer, 0)
+        return [] if after == before else [Receipt(peer, after)]
 
     def _drop(self, link: int, reason: GoodbyeReason, text: str, *, fault: str | None = None) -> list[Effect]:
         session = self.sessions[link]

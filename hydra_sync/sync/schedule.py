@@ -1,19 +1,28 @@
 """Which events of one log to ask from whom: identical choices from identical inputs. No I/O.
 
 Far behind, the missing events are cut into ranges that go to several sources at once. Close to the
-end one fetch stays open, to the author if it is connected, else to whoever has the log. What makes
-no progress is cancelled and asked elsewhere. Nothing believed of a peer outlives its connection.
+end one fetch stays open, to the author if it is connected, else to whoever has the log; what others
+show beyond it is asked from them in ranges, so that nobody's claim comes between us and the author.
+What makes no progress is cancelled and asked elsewhere. Nothing believed of a peer outlives its connection.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hydra_sync.identity import MemberKey
-from hydra_sync.limits import RANGE_BYTES_TARGET, RANGE_EVENTS_FIRST, RANGES_PER_LOG, RANGES_PER_SOURCE, STALL_PENALTY_S
+from hydra_sync.limits import (
+    LAG_S,
+    RANGE_BYTES_TARGET,
+    RANGE_EVENTS_FIRST,
+    RANGES_PER_LOG,
+    RANGES_PER_SOURCE,
+    STALL_DOUBLINGS_MAX,
+    STALL_PENALTY_S,
+)
 from hydra_sync.ranges import SeqRange, subtract
 from hydra_sync.sync.asking import Asked
 from hydra_sync.sync.intake import Intake
@@ -62,6 +71,10 @@ class LogSync:
     """Links that made no progress: the last choice until this time."""
     paused_until: float = -math.inf
     """Our own disk refused: nothing is asked before this time."""
+    stalls: dict[int, int] = field(default_factory=dict)
+    """How often in a row a link made no progress: who promises and does not deliver is believed less and less."""
+    overtake_at: float | None = None
+    """When others may be asked for what the author, whom we follow, does not show; in the past: now."""
     behind: bool = False
     events_seen: int = 0
     bytes_seen: int = 0
@@ -84,6 +97,20 @@ class LogSync:
         self.intake.early = [run for run in self.intake.early if run.link != link]
         self.refused_until.pop(link, None)
         self.stalled_until.pop(link, None)
+        self.stalls.pop(link, None)
+        self.overtake_at = None
+
+    def delivered(self, link: int, events: int, size: int) -> None:
+        """Events came from the link, and were true."""
+        self.events_seen += events
+        self.bytes_seen += size
+        self.stalls.pop(link, None)
+        self.overtake_at = None
+
+    def reconsider(self, link: int) -> None:
+        """The link shows a new tip: perhaps it can supply now, unless it has another history."""
+        if self.refused_until.get(link) != math.inf:
+            self.refused_until.pop(link, None)
 
     def deadline(self) -> float:
         """When `plan` should run again though nothing happened."""
@@ -91,7 +118,7 @@ class LogSync:
             (
                 *(asked.deadline for asked in self.asked if not asked.cancelled),
                 *self.refused_until.values(),
-                self.paused_until if self.paused_until > 0 else math.inf,
+                *(time for time in (self.overtake_at, self.paused_until) if time not in (None, -math.inf)),
             ),
             default=math.inf,
         )
@@ -100,22 +127,36 @@ class LogSync:
 def plan(state: LogSync, sources: Sequence[Source], now: float, *, ranges_free: int) -> Plan:
     """What to cancel and ask now; ``ranges_free`` bounded fetches may still begin on this node."""
     _expire(state, now)
+    shown = {source.link: source.shown.tip.next_seq for source in sources}
     usable = [s for s in sources if s.link not in state.refused_until and s.shown.state is not LogState.FORKED]
-    target = max((s.shown.tip.next_seq for s in usable), default=0)
     active = [asked for asked in state.asked if not asked.cancelled]
     for asked in active:
-        asked.watch(target, now)
+        asked.watch(shown.get(asked.link, 0), now)
     cancel = _cancel(state, active, usable, now)
     if now < state.paused_until:
         return Plan(tuple(cancel))
     dropped = [asked for asked, _ in cancel]
     active = [asked for asked in active if asked not in dropped]
-    if any(asked.live for asked in active):
-        return Plan(tuple(cancel))
-    return Plan(tuple(cancel), tuple(_ask(state, active, usable, target, ranges_free)))
+    asks: list[Ask] = []
+    live = next((asked for asked in active if asked.live), None)
+    if live is None:
+        asks = _follow(state, active, usable)
+    promised = _promised(live, shown) if live else _promised_by(asks)
+    # Who stalled is asked for what nobody else shows.
+    believed = [source for source in usable if source.link not in state.stalled_until]
+    missing = _missing(state, active, believed, promised) or _missing(state, active, usable, promised)
+    if live is not None:
+        beyond = [gap for gap in missing if gap.start >= live.next_seq]
+        if not _may_overtake(state, live, usable, beyond, now):
+            missing = [gap for gap in missing if gap not in beyond]
+    state.behind |= bool(missing or (asks and asks[0].start < asks[0].source.shown.tip.next_seq))
+    ranges = [asked for asked in active if not asked.live]
+    return Plan(tuple(cancel), (*asks, *_ranges(state, ranges, usable, missing, ranges_free)))
 
 
 def _expire(state: LogSync, now: float) -> None:
+    if state.paused_until <= now:
+        state.paused_until = -math.inf
     for until in (state.refused_until, state.stalled_until):
         for link in [link for link, time in until.items() if time <= now]:
             del until[link]
@@ -125,58 +166,94 @@ def _cancel(state: LogSync, active: list[Asked], usable: list[Source], now: floa
     cancel = []
     for asked in active:
         if asked.deadline <= now:
-            state.stalled_until[asked.link] = now + STALL_PENALTY_S
+            stalls = state.stalls[asked.link] = state.stalls.get(asked.link, 0) + 1
+            state.stalled_until[asked.link] = now + STALL_PENALTY_S * 2 ** min(stalls - 1, STALL_DOUBLINGS_MAX)
             cancel.append((asked, "no progress"))
-        elif asked.live and _author_is_better(state, asked, usable):
-            cancel.append((asked, "the author is here"))
+        elif asked.live and (better := _better(state, asked, usable)):
+            cancel.append((asked, better))
     return cancel
 
 
-def _author_is_better(state: LogSync, asked: Asked, usable: list[Source]) -> bool:
-    return any(
-        source.peer == state.log
-        and source.link != asked.link
-        and source.link not in state.stalled_until
-        and source.shown.tip.next_seq >= asked.next_seq
-        for source in usable
-    )
-
-
-def _ask(state: LogSync, active: list[Asked], usable: list[Source], target: int, ranges_free: int) -> list[Ask]:
+def _better(state: LogSync, live: Asked, usable: list[Source]) -> str | None:
+    """Why another source should be followed than the one we follow, if so."""
     start = state.intake.frontier.next_seq
-    state.behind |= target > start
-    if not active and target - start <= state.range_events:
-        return _follow(state, usable, start)
-    window = SeqRange(start, min(max(target, start), start + RANGES_PER_LOG * state.range_events))
+    others = [s for s in usable if s.link != live.link and s.link not in state.stalled_until]
+    if any(source.peer == state.log and source.shown.tip.next_seq >= start for source in others):
+        return "the author is here"
+    own = next((source for source in usable if source.link == live.link), None)
+    overtaken = own is not None and own.peer != state.log and own.shown.tip.next_seq < start
+    return "others are ahead" if overtaken and any(s.shown.tip.next_seq >= start for s in others) else None
+
+
+def _follow(state: LogSync, active: list[Asked], usable: list[Source]) -> list[Ask]:
+    """Keep one fetch open, as soon as what its source shows and nobody was asked for fits into one range."""
+    frontier = state.intake.frontier.next_seq
+    covered = frontier
     taken = [missing for asked in active if (missing := asked.missing)]
-    gaps = subtract(window, [*taken, *(run.range for run in state.intake.early)])
-    free = min(ranges_free, RANGES_PER_LOG - len(active))
-    load = {source.link: sum(asked.link == source.link for asked in active) for source in usable}
-    return _ranges(state, usable, gaps, free, load)
-
-
-def _follow(state: LogSync, usable: list[Source], start: int) -> list[Ask]:
-    able = [s for s in usable if s.shown.holds(start) or s.shown.tip.next_seq == start]
+    for part in sorted([*taken, *(run.range for run in state.intake.early)]):
+        covered = max(covered, part.stop) if part.start <= covered else covered
+    able = []
+    for source in usable:
+        start = min(covered, source.shown.tip.next_seq)
+        if start >= frontier and (start == source.shown.tip.next_seq or source.shown.holds(start)):
+            able.append((source.link in state.stalled_until, state.rank(source), source, start))
     if not able:
         return []
-    # Who has something new comes before who has the same as we: a relay may be ahead of a cut-off author.
-    best = min(
-        able,
-        key=lambda s: (s.link in state.stalled_until, s.shown.tip.next_seq == start and state.behind, state.rank(s)),
-    )
-    return [Ask(best, start, None)]
+    _, _, best, start = min(able, key=lambda item: item[:2])
+    near = best.shown.tip.next_seq - start <= state.range_events
+    return [Ask(best, start, None)] if near else []
 
 
-def _ranges(state: LogSync, usable: list[Source], gaps: list[SeqRange], free: int, load: dict[int, int]) -> list[Ask]:
+def _promised(live: Asked, shown: Mapping[int, int]) -> SeqRange:
+    """What will come by itself: all that the source we follow shows."""
+    return SeqRange(live.next_seq, max(live.next_seq, shown.get(live.link, 0)))
+
+
+def _promised_by(asks: Sequence[Ask]) -> SeqRange:
+    return SeqRange(asks[0].start, asks[0].source.shown.tip.next_seq) if asks else SeqRange(0, 0)
+
+
+def _missing(state: LogSync, active: list[Asked], sources: list[Source], promised: SeqRange) -> list[SeqRange]:
+    """What somebody shows, and nobody was asked for, within the window that may wait in memory."""
+    start = state.intake.frontier.next_seq
+    target = max((source.shown.tip.next_seq for source in sources), default=0)
+    window = SeqRange(start, min(max(target, start), start + RANGES_PER_LOG * state.range_events))
+    taken = [missing for asked in active if (missing := asked.missing)]
+    return subtract(window, [promised, *taken, *(run.range for run in state.intake.early)])
+
+
+def _may_overtake(state: LogSync, live: Asked, usable: list[Source], beyond: list[SeqRange], now: float) -> bool:
+    """Whether to ask others for what they show beyond the source we follow.
+
+    The author is usually about to send it itself: it gets a moment. A relay may never get it.
+    """
+    if not beyond:
+        state.overtake_at = None
+        return False
+    if not any(source.link == live.link and source.peer == state.log for source in usable):
+        return True
+    if state.overtake_at is None:
+        state.overtake_at = now + LAG_S
+    if now < state.overtake_at:
+        return False
+    state.overtake_at = -math.inf
+    return True
+
+
+def _ranges(
+    state: LogSync, active: list[Asked], usable: list[Source], missing: list[SeqRange], ranges_free: int
+) -> list[Ask]:
+    free = min(ranges_free, RANGES_PER_LOG - len(active))
+    load = {source.link: sum(asked.link == source.link for asked in active) for source in usable}
     asks: list[Ask] = []
-    for gap in gaps:
+    for gap in missing:
         at = gap.start
         while at < gap.stop and len(asks) < free:
             able = [s for s in usable if s.shown.holds(at) and load[s.link] < RANGES_PER_SOURCE]
             if not able:
                 break
             best = min(able, key=lambda s: (s.link in state.stalled_until, load[s.link], state.rank(s)))
-            stop = min(gap.stop, at + state.range_events, best.shown.tip.next_seq)
+            stop = min(gap.stop, at + state.range_events, best.shown.held_stop(at))
             asks.append(Ask(best, at, stop))
             load[best.link] += 1
             at = stop

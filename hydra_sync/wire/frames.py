@@ -47,16 +47,18 @@ class FrameReader:
     >>> list(reader.feed(encode_frame(Ping(7)) + b"\\0"))
     [Ping(nonce=7)]
     >>> reader.partial
-    True
+    1
     """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     @property
-    def partial(self) -> bool:
-        """Whether a frame has begun and not ended."""
-        return bool(self._buffer)
+    def partial(self) -> int:
+        """Bytes of the frame that has begun and not ended, once it has said so much; 0 if there is none."""
+        if len(self._buffer) < _LENGTH_BYTES:
+            return len(self._buffer)
+        return _LENGTH_BYTES + int.from_bytes(self._buffer[:_LENGTH_BYTES])
 
     def feed(self, data: bytes) -> Iterator[Message]:
         """The messages that ``data`` completes. Raises `PeerError` at the first broken one.

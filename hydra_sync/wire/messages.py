@@ -162,6 +162,10 @@ class LogTip:
         """Whether the member could supply the event at ``seq``."""
         return self.first_seq <= seq < self.tip.next_seq and not any(seq in hole for hole in self.holes)
 
+    def held_stop(self, seq: int) -> int:
+        """How far the member could supply events from ``seq``, which it holds: to its next hole, or its tip."""
+        return min((hole.start for hole in self.holes if hole.start > seq), default=self.tip.next_seq)
+
     def fields(self) -> tuple[object, ...]:
         return (
             self.log,
