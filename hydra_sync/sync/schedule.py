@@ -134,6 +134,7 @@ def plan(state: LogSync, sources: Sequence[Source], now: float, *, ranges_free: 
         asked.watch(shown.get(asked.link, 0), now)
     cancel = _cancel(state, active, usable, now)
     if now < state.paused_until:
+        state.overtake_at = None
         return Plan(tuple(cancel))
     dropped = [asked for asked, _ in cancel]
     active = [asked for asked in active if asked not in dropped]

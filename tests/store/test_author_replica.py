@@ -1,0 +1,306 @@
+"""Promises of `hydra_sync.store.author` and `replica`: syncs are shared, errors reach the right callers."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from hydra_sync.chain import DivergedError, Tip
+from hydra_sync.errors import StoreError, StoreFullError, UsageError
+from hydra_sync.limits import EVENT_BYTES_MAX, EVENTS_PER_BATCH_MAX, PENDING_BYTES_MAX
+from hydra_sync.ranges import SeqRange
+from tests.store.crash_disk import MemoryDisk
+from tests.store.worlds import ALICE, BOB, event, make_store, opened, read_all, run_of
+
+
+@pytest.fixture
+async def disk() -> MemoryDisk:
+    disk = MemoryDisk()
+    await make_store(disk)
+    return disk
+
+
+async def test_appends_share_syncs(disk: MemoryDisk) -> None:
+    """A hundred appends at once take two syncs: the first goes alone, the others wait for it together."""
+    async with opened(disk) as store:
+        await store.author.append([event(0)])
+        before, disk.gate = disk.syncs, trio.Event()
+        ranges: list[SeqRange] = []
+
+        async def append(seq: int) -> None:
+            ranges.append(await store.author.append([event(seq)]))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(append, 1)
+            await trio.testing.wait_all_tasks_blocked()
+            for seq in range(2, 101):
+                nursery.start_soon(append, seq)
+            await trio.testing.wait_all_tasks_blocked()
+            disk.gate.set()
+        assert disk.syncs - before == 2
+        assert sorted(ranges) == [SeqRange(seq, seq + 1) for seq in range(1, 101)]
+        assert sorted(await read_all(store.log(ALICE.member), bytes_max=1 << 20)) == [event(s) for s in range(101)]
+
+
+async def test_an_append_returns_when_it_is_durable(disk: MemoryDisk) -> None:
+    """Not before its sync has returned."""
+    async with opened(disk) as store:
+        disk.gate = trio.Event()
+        returned = False
+
+        async def append() -> None:
+            nonlocal returned
+            await store.author.append([event(0)])
+            returned = True
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(append)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not returned
+            disk.gate.set()
+        assert returned
+
+
+async def test_the_events_of_a_call_stay_together(disk: MemoryDisk) -> None:
+    """They share one batch if they fit into one, else lie in consecutive ones; the range is the call's."""
+    async with opened(disk) as store:
+        large = [b"x" * EVENT_BYTES_MAX, b"y" * EVENT_BYTES_MAX, b"z"]
+        assert await store.author.append(large) == SeqRange(0, 3)
+        many = [b""] * (EVENTS_PER_BATCH_MAX + 1)
+        seqs = await store.author.append(many)
+        assert seqs.count == len(many)
+        log = store.log(ALICE.member)
+        batches = await log.read(0, log.tip.next_seq, 8 << 20)
+        assert [batch.header.count for batch in batches] == [1, 2, EVENTS_PER_BATCH_MAX, 1] or [
+            batch.header.count for batch in batches
+        ] == [1, 1, 1, EVENTS_PER_BATCH_MAX, 1]
+
+
+async def test_impossible_appends_are_refused(disk: MemoryDisk) -> None:
+    """No events, or one too large, are the caller's mistake."""
+    async with opened(disk) as store:
+        with pytest.raises(UsageError):
+            await store.author.append([])
+        with pytest.raises(UsageError):
+            await store.author.append([bytes(EVENT_BYTES_MAX + 1)])
+
+
+async def test_a_full_disk_fails_the_callers_of_that_batch_only(disk: MemoryDisk) -> None:
+    """Whoever shares the refused batch gets `StoreFullError`; with room again, appends work, and no seq is lost."""
+    async with opened(disk) as store:
+        await store.author.append([event(0)])
+
+        def full(name: str, path: Path) -> None:
+            if name == "write_at" and path.suffix == ".log":
+                raise OSError(errno.ENOSPC, "full")
+
+        disk.fault = full
+        failed = []
+
+        async def append(seq: int) -> None:
+            try:
+                await store.author.append([event(seq)])
+            except StoreFullError:
+                failed.append(seq)
+
+        async with trio.open_nursery() as nursery:
+            for seq in range(5):
+                nursery.start_soon(append, seq)
+        assert sorted(failed) == list(range(5))
+        disk.fault = lambda name, path: None
+        assert await store.author.append([event(1)]) == SeqRange(1, 2)
+    async with opened(disk) as store:
+        assert await read_all(store.log(ALICE.member)) == [event(0), event(1)]
+
+
+async def test_a_failed_disk_fails_everybody(disk: MemoryDisk) -> None:
+    """After a failed sync all who wait and all who come get a `StoreError`."""
+    async with opened(disk) as store:
+
+        def fail(name: str, path: Path) -> None:
+            if name == "sync":
+                raise OSError(errno.EIO, "broken")
+
+        disk.fault = fail
+        failed = []
+
+        async def append(seq: int) -> None:
+            with pytest.raises(StoreError, match="restart"):
+                await store.author.append([event(seq)])
+            failed.append(seq)
+
+        async with trio.open_nursery() as nursery:
+            for seq in range(5):
+                nursery.start_soon(append, seq)
+        assert len(failed) == 5
+        disk.fault = lambda name, path: None
+        await append(9)
+
+
+async def test_a_cancelled_append_leaves_a_sound_log(disk: MemoryDisk) -> None:
+    """Its event may be there or not; the others are, and the log goes on."""
+    async with opened(disk) as store:
+        disk.gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.author.append, [event(0)])
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        disk.gate.set()
+        assert (await store.author.append([event(1)])).start in (0, 1)
+    async with opened(disk) as store:
+        assert (await read_all(store.log(ALICE.member)))[-1] == event(1)
+
+
+async def test_too_much_waiting_makes_callers_wait_outside(disk: MemoryDisk) -> None:
+    """Pending appends hold a bounded number of bytes; those outside enter in order."""
+    async with opened(disk) as store:
+        disk.gate = trio.Event()
+        ranges = []
+
+        async def append() -> None:
+            ranges.append(await store.author.append([bytes(EVENT_BYTES_MAX)]))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(40):
+                nursery.start_soon(append)
+            await trio.testing.wait_all_tasks_blocked()
+            assert store.author._group._pending_bytes <= PENDING_BYTES_MAX
+            disk.gate.set()
+        assert sorted(ranges) == [SeqRange(seq, seq + 1) for seq in range(40)]
+
+
+async def _open_later(gate: trio.Event) -> None:
+    await trio.testing.wait_all_tasks_blocked()
+    gate.set()
+
+
+async def test_closing_the_store_fails_who_waits(disk: MemoryDisk) -> None:
+    """An append that waits when the store is closed is told so."""
+    errors = []
+    async with trio.open_nursery() as nursery, opened(disk) as store:
+        disk.gate = trio.Event()
+
+        async def append() -> None:
+            try:
+                await store.author.append([event(0)])
+            except StoreError as error:
+                errors.append(str(error))
+
+        nursery.start_soon(append)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(append)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(_open_later, disk.gate)
+    assert len(errors) == 1
+    with pytest.raises(StoreError, match="closed"):
+        await store.author.append([event(0)])
+
+
+async def test_replica_appends_share_syncs_and_keep_order(disk: MemoryDisk) -> None:
+    """Runs submitted during a sync go into the next one, in order."""
+    batches = run_of(BOB, 50)
+    async with opened(disk) as store:
+        replica = store.replica(BOB.member)
+        await replica.append(batches[:1])
+        before, disk.gate = disk.syncs, trio.Event()
+        async with trio.open_nursery() as nursery:
+            for batch in batches[1:]:
+                nursery.start_soon(replica.append, [batch])
+                await trio.testing.wait_all_tasks_blocked()
+            disk.gate.set()
+        assert disk.syncs - before == 2
+        assert store.log(BOB.member).tip == Tip.after(batches[-1])
+
+
+async def test_replica_appends_that_wait_fail_together(disk: MemoryDisk) -> None:
+    """When one run is refused, those behind it are too, and appending starts again from the tip."""
+    batches = run_of(BOB, 6)
+    async with opened(disk) as store:
+        replica = store.replica(BOB.member)
+        await replica.append(batches[:1])
+
+        def full(name: str, path: Path) -> None:
+            if name == "write_at" and path.suffix == ".log":
+                raise OSError(errno.ENOSPC, "full")
+
+        failed = []
+
+        async def append(seq: int) -> None:
+            try:
+                await replica.append(batches[seq : seq + 1])
+            except StoreFullError:
+                failed.append(seq)
+
+        disk.gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            for seq in range(1, 6):
+                nursery.start_soon(append, seq)
+                await trio.testing.wait_all_tasks_blocked()
+            disk.fault = full
+            disk.gate.set()
+        disk.fault = lambda name, path: None
+        assert sorted(failed) == [2, 3, 4, 5]
+        with pytest.raises(DivergedError):
+            await replica.append(batches[:1])
+        await replica.append(batches[replica.log.tip.next_seq :])
+        assert await read_all(replica.log) == [event(seq) for seq in range(6)]
+
+
+async def test_a_long_replica_run_takes_several_commits(disk: MemoryDisk) -> None:
+    """More than one commit's worth is split, and every commit ends with a signed record."""
+    signed = [at in (2, 9, 11) for at in range(12)]
+    batches = run_of(BOB, 12, size=500_000, signed=signed)
+    async with opened(disk) as store:
+        tips: list[Tip] = []
+        store.log(BOB.member).on_durable(tips.append)
+        await store.replica(BOB.member).append(batches)
+        assert [tip.next_seq for tip in tips] == [3, 10, 12]
+
+
+def full_once(disk: MemoryDisk) -> None:
+    """The next write to a log finds the disk full; those after it do not."""
+
+    def full(name: str, path: Path) -> None:
+        if name == "write_at" and path.suffix == ".log":
+            disk.fault = lambda name, path: None
+            raise OSError(errno.ENOSPC, "full")
+
+    disk.fault = full
+
+
+async def test_a_refused_run_takes_those_behind_it_along(disk: MemoryDisk) -> None:
+    """Also when there is room again at once: what stands on a refused run cannot be appended."""
+    batches = run_of(BOB, 24, size=600_000)
+    async with opened(disk) as store:
+        replica = store.replica(BOB.member)
+        failed = []
+
+        async def append(start: int) -> None:
+            try:
+                await replica.append(batches[start : start + 6])
+            except StoreFullError:
+                failed.append(start)
+
+        disk.gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            for start in range(0, 24, 6):
+                nursery.start_soon(append, start)
+                await trio.testing.wait_all_tasks_blocked()
+            full_once(disk)
+            disk.gate.set()
+        assert sorted(failed) == [6, 12, 18]
+        assert replica.log.tip.next_seq == 6
+
+
+async def test_a_call_is_never_committed_with_a_gap(disk: MemoryDisk) -> None:
+    """If the first batch of a large call is refused, its later ones are not committed either."""
+    async with opened(disk) as store:
+        full_once(disk)
+        with pytest.raises(StoreFullError):
+            await store.author.append([bytes(EVENT_BYTES_MAX), bytes(EVENT_BYTES_MAX)])
+        await trio.testing.wait_all_tasks_blocked()
+        assert await store.author.append([event(0)]) == SeqRange(0, 1)
