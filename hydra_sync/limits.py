@@ -73,6 +73,7 @@ INDEX_FLUSH_BYTES: Final = 1 << 20  # opening scans and rewrites no more than th
 EXTENT_BYTES_MIN: Final = 64 << 10  # preallocation of a new segment
 EXTENT_BYTES_MAX: Final = 8 << 20  # doubling up to here; zero-filling this takes a few ms
 COMMIT_BYTES_MAX: Final = 4 << 20  # one write and sync of a replica
+RECENT_BYTES: Final = 256 << 10  # of each log in memory: live readers never touch the disk
 PENDING_BYTES_MAX: Final = 16 << 20  # appends waiting for a sync; more have to wait to enter
 
 assert EVENT_BYTES_MAX < BODY_BYTES_MAX < RECORD_BYTES_MAX < FRAME_BYTES_MAX

@@ -73,7 +73,7 @@ class Engine:
         """A connection began or ended."""
         self.receipts_changed: Final = Signal()
         """A member showed how far it holds our own log."""
-        self._appends: dict[MemberKey, deque[Batch]] = {member: deque() for member in config.keys}
+        self._appends: dict[MemberKey, deque[Append]] = {member: deque() for member in config.keys}
         self._append_due = {member: trio.Event() for member in config.keys}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -147,7 +147,7 @@ class Engine:
                 if link := self._links.get(effect.link):
                     link.read_soon(effect)
             case Append():
-                self._appends[effect.log].extend(effect.batches)
+                self._appends[effect.log].append(effect)
                 self._append_due[effect.log].set()
             case Drop():
                 if link := self._links.get(effect.link):
@@ -183,7 +183,7 @@ class Engine:
         return durable
 
     async def _append(self, member: MemberKey) -> None:
-        """Write what was fetched; batches that come while a commit is under way share the next one."""
+        """Write what was fetched; runs that come while a commit is under way share the next one."""
         log = self.store.log(member)
         waiting = self._appends[member]
         while True:
@@ -220,11 +220,13 @@ def _hello(config: Config, store: Store) -> Hello:
     )
 
 
-def _take(batches: deque[Batch], bytes_max: int) -> list[Batch]:
-    """The first batches, at least one, of at most ``bytes_max`` bytes otherwise."""
-    taken = [batches.popleft()]
-    size = len(taken[0].record)
-    while batches and size + len(batches[0].record) <= bytes_max:
-        size += len(batches[0].record)
-        taken.append(batches.popleft())
+def _take(runs: deque[Append], bytes_max: int) -> list[Batch]:
+    """The first runs, each whole, at least one, of at most ``bytes_max`` bytes otherwise.
+
+    A commit ends where a run ends: at a signature that verifies, so that what is durable can be handed on.
+    """
+    taken = list(runs.popleft().batches)
+    size = sum(len(batch.record) for batch in taken)
+    while runs and (size := size + sum(len(batch.record) for batch in runs[0].batches)) <= bytes_max:
+        taken += runs.popleft().batches
     return taken

@@ -2,7 +2,7 @@
 
 `open_store` is the door. Below it, from the bytes up: `scan` reads records and finds damage, `segment`
 writes them, `index` remembers where they are, `opening` makes a log sound again after a crash, `log` is
-one author's log, `author` and `replica` share syncs among their callers.
+one author's log, `author` appends to our own, one batch for all who wait.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ __all__ = ["Log", "Manifest", "Store", "create_store", "open_store"]
 from hydra_sync.store.author import Author
 from hydra_sync.store.manifest import STORE_ID_BYTES
 from hydra_sync.store.opening import Cut, OpeningReport
-from hydra_sync.store.replica import Replica
 from hydra_sync.store.store import read_manifest, write_manifest
 from hydra_sync.store.verify import Finding, VerifyReport, verify_log, verify_segment
 
@@ -28,7 +27,6 @@ __all__ = [
     "Log",
     "Manifest",
     "OpeningReport",
-    "Replica",
     "Store",
     "VerifyReport",
     "create_store",

@@ -40,9 +40,7 @@ class Author:
         self._key = key
         self._network = network
         self._wall_clock = wall_clock
-        self._group = GroupCommit(
-            self._commit, bytes_max=_EVENTS_BYTES_MAX, count_max=EVENTS_PER_BATCH_MAX, in_order=False
-        )
+        self._group = GroupCommit(self._commit, bytes_max=_EVENTS_BYTES_MAX, count_max=EVENTS_PER_BATCH_MAX)
 
     async def append(self, events: Sequence[bytes]) -> SeqRange:
         """Append encoded events; they are durable on return, at the seqs that are returned.

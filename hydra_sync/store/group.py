@@ -34,7 +34,6 @@ class GroupCommit(Generic[T]):
     """A queue of pieces and the one task, `run`, that commits them, as many together as fit.
 
     A commit takes pieces of ``bytes_max`` and ``count_max`` at most, in order; a piece must fit alone.
-    With ``in_order`` each piece stands on the one before it, so a failure fails all that wait.
     """
 
     def __init__(
@@ -43,19 +42,15 @@ class GroupCommit(Generic[T]):
         *,
         bytes_max: int,
         count_max: int,
-        in_order: bool,
     ) -> None:
         self._commit = commit
         self._bytes_max = bytes_max
         self._count_max = count_max
-        self._in_order = in_order
         self._queue: deque[Piece[T]] = deque()
         self._pending_bytes = 0
         self._door = trio.Lock()  # first come, first served, also for those who wait for room
         self._arrived = trio.Event()
         self._settled = trio.Event()
-        self._failures = 0
-        self._last_error: StoreError | None = None
         self._closed = False
 
     async def submit(self, pieces: Sequence[Piece[T]]) -> None:
@@ -64,10 +59,10 @@ class GroupCommit(Generic[T]):
         Raises the `StoreError` of the first piece that is not; those after it are not committed either.
         If cancelled in the queue, the pieces may be committed nevertheless.
         """
-        failures = self._failures
         async with self._door:
             await self._wait_for_room(sum(piece.size for piece in pieces))
-            self._require_open(failures)
+            if self._closed:
+                raise StoreError("the store is closed")
             self._enter(pieces)
         for piece in pieces:
             await piece.settled.wait()
@@ -96,12 +91,6 @@ class GroupCommit(Generic[T]):
         while self._queue and self._pending_bytes + size > PENDING_BYTES_MAX:
             await self._settled.wait()
 
-    def _require_open(self, failures: int) -> None:
-        if self._closed:
-            raise StoreError("the store is closed")
-        if self._in_order and failures != self._failures and self._last_error is not None:
-            raise _again(self._last_error)
-
     def _enter(self, pieces: Sequence[Piece[T]]) -> None:
         call = object()
         for piece in pieces:
@@ -125,10 +114,8 @@ class GroupCommit(Generic[T]):
     def _fail(self, group: Sequence[Piece[T]], error: StoreError) -> None:
         # A call is committed from its start, never with a gap: its later pieces fail with it.
         failed = len(group)
-        while failed < len(self._queue) and (self._in_order or self._queue[failed].call is group[-1].call):
+        while failed < len(self._queue) and self._queue[failed].call is group[-1].call:
             failed += 1
-        self._failures += 1
-        self._last_error = error
         self._settle(failed, error)
 
     def _settle(self, count: int, error: StoreError | None) -> None:

@@ -11,7 +11,7 @@ from hydra_sync.chain import Tip, link
 from hydra_sync.disk import Disk
 from hydra_sync.errors import StoreError, StoreFullError, UnavailableError
 from hydra_sync.identity import MemberKey
-from hydra_sync.limits import INDEX_FLUSH_BYTES, SEGMENT_BYTES
+from hydra_sync.limits import INDEX_FLUSH_BYTES, RECENT_BYTES, SEGMENT_BYTES
 from hydra_sync.ranges import SeqRange, subtract
 from hydra_sync.store.faults import is_full, translated
 from hydra_sync.store.files import replace_file
@@ -19,6 +19,7 @@ from hydra_sync.store.index import Index, Mark, encode_index
 from hydra_sync.store.layout import LogPlace, segment_seqs
 from hydra_sync.store.opening import Opened, open_segments
 from hydra_sync.store.reading import Hole, Reader
+from hydra_sync.store.recent import Recent
 from hydra_sync.store.segment import Segment
 from hydra_sync.store.survey import Survey, survey_tail
 
@@ -70,6 +71,7 @@ class Log:
         self._failure: str | None = None
         self._committing = False
         self._changed = trio.Event()
+        self._recent = Recent(RECENT_BYTES)
         self._callbacks: list[Callable[[Tip], None]] = []
 
     async def attach(self, opened: Opened) -> None:
@@ -201,6 +203,7 @@ class Log:
             index.add(batch.header.first_seq, offset)
             offset += len(batch.record)
         self._end = Mark(offset, tip)
+        self._recent.add(batches)
         self._wake()
 
     def _wake(self) -> None:
@@ -226,6 +229,9 @@ class Log:
             raise UnavailableError(
                 f"log of member {self.author.hex()}: events {SeqRange(start_seq, self.first_seq)} were pruned here"
             )
+        if recent := self._recent.read(start_seq, stop_seq, bytes_max):
+            await trio.lowlevel.checkpoint()
+            return recent
         try:
             batches, holes, stretch = await self._reader.read(start_seq, stop_seq, bytes_max, end)
         except OSError as error:

@@ -19,7 +19,7 @@ from hydra_sync.store.layout import LOCK, LOGS, MANIFEST, QUARANTINE, LogPlace
 from hydra_sync.store.log import Log, open_log
 from hydra_sync.store.manifest import MANIFEST_BYTES_MAX, Manifest, parse_manifest, render
 from hydra_sync.store.opening import OpeningReport
-from hydra_sync.store.replica import Replica
+from hydra_sync.tasks import open_tasks
 
 __all__ = ["Store", "create_store", "open_store", "read_manifest", "write_manifest"]
 
@@ -32,12 +32,10 @@ class Store:
         manifest: Manifest,
         logs: Mapping[MemberKey, Log],
         author: Author | None,
-        replicas: Mapping[MemberKey, Replica],
     ) -> None:
         self.manifest = manifest
         self.logs = logs
-        self.replicas = replicas
-        """Of every other member; empty in a read-only store."""
+        """Of all members; what is fetched is put into another member's log by `Log.commit`."""
         self._author = author
 
     @property
@@ -57,12 +55,6 @@ class Store:
         if member not in self.logs:
             raise UsageError(f"{member.hex()} is not a member of this network")
         return self.logs[member]
-
-    def replica(self, member: MemberKey) -> Replica:
-        """The copy of another member's log, for appending. Raises `UsageError` if there is none."""
-        if member not in self.replicas:
-            raise UsageError(f"this store keeps no replica of {member.hex()} to append to")
-        return self.replicas[member]
 
     def warnings(self, alias: Callable[[MemberKey], str]) -> tuple[str, ...]:
         """What people should know about the state of this store, in sentences; ``alias`` names members."""
@@ -133,7 +125,6 @@ async def open_store(
     manifest = await read_manifest(disk, path)
     lock = None if read_only else await _lock(disk, path, holder)
     logs: dict[MemberKey, Log] = {}
-    failure: Exception | None = None
     try:
         _check_identity(manifest, path, members, network, key)
         await _check_logs(disk, path, members)
@@ -148,25 +139,16 @@ async def open_store(
                 segment_bytes=segment_bytes,
                 read_only=read_only,
             )
-        async with trio.open_nursery() as nursery:
+        async with open_tasks() as nursery:
             author: Author | None = None
-            replicas: dict[MemberKey, Replica] = {}
             if key is not None and not read_only:
                 author = Author(logs[key.member], key, network, wall_clock)
-                replicas = {member: Replica(log) for member, log in logs.items() if member != key.member}
                 nursery.start_soon(author.run)
-                for replica in replicas.values():
-                    nursery.start_soon(replica.run)
-            try:
-                yield Store(manifest, logs, author, replicas)
-            except Exception as error:  # handed on below, and not as a group
-                failure = error
+            yield Store(manifest, logs, author)
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):
             await _close(logs, lock)
-    if failure is not None:
-        raise failure
 
 
 async def _close(logs: Mapping[MemberKey, Log], lock: Lock | None) -> None:

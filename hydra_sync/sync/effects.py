@@ -64,7 +64,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Make these verified batches durable in our replica of ``log``."""
+    """Make this run durable in our replica of ``log``; its last batch carries a signature that was checked."""
 
     log: MemberKey
     batches: tuple[Batch, ...]

@@ -396,13 +396,11 @@ class Replicator:
     def _drain(self, state: LogSync) -> list[Effect]:
         ready, conflict = state.intake.drain()
         effects: list[Effect] = []
-        fresh: list[Batch] = []
         for run, new in ready:
-            fresh += new
+            if new:
+                effects.append(Append(state.log, new))
             stop = state.intake.frontier.next_seq if new else 0
             self._unpaid[state.log].append(_Unpaid(stop, run.link, run.request, run.size))
-        if fresh:
-            effects.append(Append(state.log, tuple(fresh)))
         effects += self._pay(state, state.intake.durable)
         if conflict is not None:
             peer = self.sessions[conflict.link].peer
@@ -486,7 +484,7 @@ class Replicator:
             prev_hash=frontier.hash if ask.start == frontier.next_seq else None,
             credit=CREDIT_BYTES,
         )
-        asked.watch(self.target(state.log), now)
+        asked.watch(ask.source.shown.tip.next_seq, now)
         state.asked.append(asked)
         self._asked[asked.request] = asked
         return [
@@ -499,8 +497,9 @@ class Replicator:
             return []
         asked.cancelled = True
         waiting = sum(other.cancelled and other.link == asked.link for other in self._asked.values())
-        if waiting > CANCELLED_PER_SESSION_MAX:
-            return self.blame(asked.link, f"it ended none of {CANCELLED_PER_SESSION_MAX} fetches that were cancelled")
+        # One moment may cancel a fetch of every log; no peer can have ended those yet.
+        if waiting > CANCELLED_PER_SESSION_MAX + 2 * len(self._logs):
+            return self.blame(asked.link, f"it ended none of {waiting} fetches that were cancelled")
         return [Send(asked.link, Cancel(asked.request))]
 
     def _find(self, link: int, request: int) -> Asked | None:

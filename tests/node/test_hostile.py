@@ -19,7 +19,7 @@ from hydra_sync.identity import MemberKey
 from hydra_sync.limits import FRAME_BYTES_MAX
 from hydra_sync.node.dialing import dial
 from hydra_sync.node.tool import open_tool
-from hydra_sync.sync import Disconnected, NoSession
+from hydra_sync.sync import NoSession
 from hydra_sync.wire import (
     Cancel,
     Credit,
@@ -171,7 +171,8 @@ async def test_another_network_of_the_same_members_is_refused(make_network: Netw
         goodbye = await raw.receive(Goodbye)
         assert isinstance(goodbye, Goodbye)
         assert goodbye.reason is GoodbyeReason.WRONG_NETWORK
-    assert any(isinstance(n, Disconnected) and "wrong network" in n.why for n in network.told("alice", Disconnected))
+    failures = network.told("alice", NoSession)
+    assert any(isinstance(failure, NoSession) and "wrong network" in failure.why for failure in failures)
     async with undisturbed(network):
         with pytest.raises(PeerError, match="wrong network"):
             async with open_tool(other, address_of(network, "alice"), expected=None):

@@ -47,7 +47,7 @@ class World:
         log = store.log(BOB.member)
         while log.tip.next_seq < len(self.replica):
             start, count = log.tip.next_seq, self.random.choice([1, 2, 7])
-            await store.replica(BOB.member).append(self.replica[start : start + count])
+            await store.log(BOB.member).commit(self.replica[start : start + count])
             self.replica_acknowledged = max(self.replica_acknowledged, min(start + count, len(self.replica)))
 
     async def live(self) -> None:

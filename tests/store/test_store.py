@@ -24,14 +24,12 @@ async def test_events_come_back(tmp_path: Path) -> None:
     await make_store(RealDisk(), tmp_path)
     async with opened(RealDisk(), tmp_path) as store:
         await store.author.append([event(0), event(1)])
-        await store.replica(BOB.member).append(run_of(BOB, 3))
+        await store.log(BOB.member).commit(run_of(BOB, 3))
     async with opened(RealDisk(), tmp_path) as store:
         assert store.manifest == MANIFEST
         assert await read_all(store.log(ALICE.member)) == [event(0), event(1)]
         assert await read_all(store.log(BOB.member)) == [event(0), event(1), event(2)]
         assert store.warnings(lambda key: key.hex()) == ()
-        with pytest.raises(UsageError):
-            store.replica(ALICE.member)
         with pytest.raises(UsageError):
             store.log(SigningKey(b"x" * 32).member)
 

@@ -1,4 +1,4 @@
-"""Promises of `hydra_sync.store.author` and `replica`: syncs are shared, errors reach the right callers."""
+"""Promises of `hydra_sync.store.author`: syncs are shared, errors reach the right callers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import pytest
 import trio
 import trio.testing
 
-from hydra_sync.chain import DivergedError, Tip
 from hydra_sync.errors import StoreError, StoreFullError, UsageError
 from hydra_sync.limits import EVENT_BYTES_MAX, EVENTS_PER_BATCH_MAX, PENDING_BYTES_MAX
 from hydra_sync.ranges import SeqRange
 from tests.store.crash_disk import MemoryDisk
-from tests.store.worlds import ALICE, BOB, event, make_store, opened, read_all, run_of
+from tests.store.worlds import ALICE, event, make_store, opened, read_all
 
 
 @pytest.fixture
@@ -200,67 +199,6 @@ async def test_closing_the_store_fails_who_waits(disk: MemoryDisk) -> None:
         await store.author.append([event(0)])
 
 
-async def test_replica_appends_share_syncs_and_keep_order(disk: MemoryDisk) -> None:
-    """Runs submitted during a sync go into the next one, in order."""
-    batches = run_of(BOB, 50)
-    async with opened(disk) as store:
-        replica = store.replica(BOB.member)
-        await replica.append(batches[:1])
-        before, disk.gate = disk.syncs, trio.Event()
-        async with trio.open_nursery() as nursery:
-            for batch in batches[1:]:
-                nursery.start_soon(replica.append, [batch])
-                await trio.testing.wait_all_tasks_blocked()
-            disk.gate.set()
-        assert disk.syncs - before == 2
-        assert store.log(BOB.member).tip == Tip.after(batches[-1])
-
-
-async def test_replica_appends_that_wait_fail_together(disk: MemoryDisk) -> None:
-    """When one run is refused, those behind it are too, and appending starts again from the tip."""
-    batches = run_of(BOB, 6)
-    async with opened(disk) as store:
-        replica = store.replica(BOB.member)
-        await replica.append(batches[:1])
-
-        def full(name: str, path: Path) -> None:
-            if name == "write_at" and path.suffix == ".log":
-                raise OSError(errno.ENOSPC, "full")
-
-        failed = []
-
-        async def append(seq: int) -> None:
-            try:
-                await replica.append(batches[seq : seq + 1])
-            except StoreFullError:
-                failed.append(seq)
-
-        disk.gate = trio.Event()
-        async with trio.open_nursery() as nursery:
-            for seq in range(1, 6):
-                nursery.start_soon(append, seq)
-                await trio.testing.wait_all_tasks_blocked()
-            disk.fault = full
-            disk.gate.set()
-        disk.fault = lambda name, path: None
-        assert sorted(failed) == [2, 3, 4, 5]
-        with pytest.raises(DivergedError):
-            await replica.append(batches[:1])
-        await replica.append(batches[replica.log.tip.next_seq :])
-        assert await read_all(replica.log) == [event(seq) for seq in range(6)]
-
-
-async def test_a_long_replica_run_takes_several_commits(disk: MemoryDisk) -> None:
-    """More than one commit's worth is split, and every commit ends with a signed record."""
-    signed = [at in (2, 9, 11) for at in range(12)]
-    batches = run_of(BOB, 12, size=500_000, signed=signed)
-    async with opened(disk) as store:
-        tips: list[Tip] = []
-        store.log(BOB.member).on_durable(tips.append)
-        await store.replica(BOB.member).append(batches)
-        assert [tip.next_seq for tip in tips] == [3, 10, 12]
-
-
 def full_once(disk: MemoryDisk) -> None:
     """The next write to a log finds the disk full; those after it do not."""
 
@@ -270,30 +208,6 @@ def full_once(disk: MemoryDisk) -> None:
             raise OSError(errno.ENOSPC, "full")
 
     disk.fault = full
-
-
-async def test_a_refused_run_takes_those_behind_it_along(disk: MemoryDisk) -> None:
-    """Also when there is room again at once: what stands on a refused run cannot be appended."""
-    batches = run_of(BOB, 24, size=600_000)
-    async with opened(disk) as store:
-        replica = store.replica(BOB.member)
-        failed = []
-
-        async def append(start: int) -> None:
-            try:
-                await replica.append(batches[start : start + 6])
-            except StoreFullError:
-                failed.append(start)
-
-        disk.gate = trio.Event()
-        async with trio.open_nursery() as nursery:
-            for start in range(0, 24, 6):
-                nursery.start_soon(append, start)
-                await trio.testing.wait_all_tasks_blocked()
-            full_once(disk)
-            disk.gate.set()
-        assert sorted(failed) == [6, 12, 18]
-        assert replica.log.tip.next_seq == 6
 
 
 async def test_a_call_is_never_committed_with_a_gap(disk: MemoryDisk) -> None:
