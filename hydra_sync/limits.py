@@ -13,7 +13,7 @@ HASH_BYTES: Final = 32  # SHA-256
 SIGNATURE_BYTES: Final = 64  # Ed25519
 STORE_ID_BYTES: Final = 16  # random, so that a replaced disk is noticed
 UINT_MAX: Final = (1 << 63) - 1  # fits a signed 64-bit column in whatever reads our files
-MEMBERS_MAX: Final = 1024  # Tips of all logs must fit one frame
+MEMBERS_MAX: Final = 256  # the tips of all logs must fit one control message
 ALIAS_BYTES_MAX: Final = 64  # shown in tables
 NETWORK_NAME_BYTES_MAX: Final = 256
 
@@ -28,6 +28,7 @@ EVENT_DEPTH_MAX: Final = 64
 
 # Protocol
 FRAME_BYTES_MAX: Final = RECORD_BYTES_MAX + 64  # one Data message with the largest record
+CONTROL_BYTES_MAX: Final = 128 << 10  # any other message: CBOR of tiny items takes 4 s a megabyte to decode
 DATA_BYTES_TARGET: Final = 256 << 10  # one signature check and one disk read a chunk
 CREDIT_BYTES: Final = 2 << 20  # what one fetch may have in flight: a window, and memory
 CREDIT_BYTES_MAX: Final = 64 << 20  # more than this granted to one fetch is an attack
@@ -35,7 +36,7 @@ FETCHES_PER_SESSION_MAX: Final = 64 + 2 * MEMBERS_MAX  # every log followed, and
 AGENT_BYTES_MAX: Final = 128
 ADDRESS_BYTES_MAX: Final = 300  # a DNS name (RFC 1035: 255) and a port
 TEXT_BYTES_MAX: Final = 1024  # any reason given for people
-HOLES_MAX: Final = 64  # damaged ranges shown per log; a log with more shows the first ones
+HOLES_MAX: Final = 16  # damaged ranges shown per log; a log with more shows the first ones
 OUTBOX_BYTES_MAX: Final = 8 << 20  # unsent control messages; a peer that never reads is dropped
 OUTBOX_BYTES_LOW: Final = 1 << 20  # above this no more records are read for a peer
 EVIDENCE_BYTES_MAX: Final = 4096  # headers kept of a fork
@@ -79,6 +80,7 @@ PENDING_BYTES_MAX: Final = 16 << 20  # appends waiting for a sync; more have to 
 assert EVENT_BYTES_MAX < BODY_BYTES_MAX < RECORD_BYTES_MAX < FRAME_BYTES_MAX
 assert EVENTS_PER_BATCH_MAX <= BODY_BYTES_MAX  # an empty event is one byte
 assert COSE_BYTES_MAX > HEADER_BYTES_MAX + SIGNATURE_BYTES + 16
+assert MEMBERS_MAX * (112 + HOLES_MAX * 19) < CONTROL_BYTES_MAX  # Tips with every number at its largest
 assert CREDIT_BYTES >= 2 * DATA_BYTES_TARGET
 assert CREDIT_BYTES * 3 // 4 > FRAME_BYTES_MAX  # credit returns in quarters; the largest record must still fit
 assert CREDIT_BYTES <= CREDIT_BYTES_MAX

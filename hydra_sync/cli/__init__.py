@@ -55,9 +55,8 @@ def main() -> None:
         _discard_output()
         code = 0
     except OSError as error:
-        click.echo(f"hydra-sync: the output cannot be written: {error.strerror}", err=True)
+        code = _explain(error)
         _discard_output()
-        code = exit_code(error) or 1
     sys.exit(code)
 
 
@@ -86,9 +85,15 @@ def _explain(error: BaseException) -> int:
     codes = [code for part in parts if (code := exit_code(part)) is not None]
     if len(codes) < len(parts):
         raise error
-    for words in dict.fromkeys(map(str, parts)):
+    for words in dict.fromkeys(map(_words, parts)):
         click.echo(f"hydra-sync: {words}", err=True)
     return codes[0]
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def _discard_output() -> None:

@@ -14,13 +14,14 @@ from hydra_sync.sync import (
     NoSession,
     Notice,
     OwnLogAhead,
+    Receipt,
     SourceReplaced,
 )
 
 __all__ = ["notice_json", "notice_line"]
 
 
-def notice_json(notice: Notice, config: Config) -> dict[str, object]:
+def notice_json(notice: Notice, config: Config) -> dict[str, object]:  # noqa: C901, PLR0911  one case a notice
     """A notice for programs: its name, and its fields with aliases for keys."""
     match notice:
         case Connected(peer, tool):
@@ -38,6 +39,8 @@ def notice_json(notice: Notice, config: Config) -> dict[str, object]:
             return _of("source_replaced", config, log, peer) | {"why": why}
         case Advanced(log, next_seq):
             return {"event": "advanced", "log": config.alias(log), "next_seq": next_seq}
+        case Receipt(peer, next_seq):
+            return {"event": "receipt", "peer": config.alias(peer), "next_seq": next_seq}
         case CaughtUp(log, next_seq):
             return {"event": "caught_up", "log": config.alias(log), "next_seq": next_seq}
         case Diverged(log, peer, seq):
@@ -46,7 +49,7 @@ def notice_json(notice: Notice, config: Config) -> dict[str, object]:
             return {"event": "own_log_ahead", "peer": config.alias(peer), "next_seq": next_seq}
 
 
-def notice_line(notice: Notice, config: Config) -> str | None:
+def notice_line(notice: Notice, config: Config) -> str | None:  # noqa: C901  one case a notice
     """A notice for people, in one line; None for what happens too often to read."""
     name = config.alias
     match notice:
@@ -61,7 +64,7 @@ def notice_line(notice: Notice, config: Config) -> str | None:
             return f"follow {name(log)}'s log from {start} on, from {name(peer)}"
         case Fetching(log, peer, start, stop):
             return f"ask {name(peer)} for events [{start}, {stop}) of {name(log)}'s log"
-        case Fetched() | Advanced():
+        case Fetched() | Advanced() | Receipt():
             return None
         case SourceReplaced(log, peer, why):
             return f"ask another than {name(peer)} for {name(log)}'s log: {why}"

@@ -116,10 +116,11 @@ def _where(alias: str, finding: Finding) -> str:
 
 
 def _advice(checked: Checked) -> str:
-    author_unknown = [alias for _, alias, report in checked.logs if report.records <= 1 and not report.is_sound]
     if not checked.is_store:
-        wrong = " If nothing verifies at all, check --log and the network." if author_unknown else ""
-        return f"Do not trust this file: fetch it again, from another member.{wrong}"
+        return (
+            "Do not trust this file. If nothing in it verifies, check that --log and the network are right; "
+            "if some does, fetch it again, from another member."
+        )
     return (
         "Keep the store as it is: a node serves what is sound and never serves the damage. Get the events from a "
         "member that has them with: hydra-sync fetch LOG START STOP --from MEMBER --output FILE"

@@ -159,7 +159,7 @@ def _author(name: str, known: _Known) -> MemberKey | None:
 async def _verify_log(disk: Disk, place: LogPlace, name: str) -> VerifyReport:
     """The report on one log; what is half written at this moment by a running node is no damage."""
     seen: list[list[Finding]] = []
-    size = sum(entry.stat().st_size for entry in place.directory.glob("*.log"))
+    size = sum(map(_size, place.directory.glob("*.log")))
     for _ in range(LOOKS_MAX):
         with progress_bar(f"log of {name}", size, in_bytes=True) as progress:
             try:
@@ -170,6 +170,10 @@ async def _verify_log(disk: Disk, place: LogPlace, name: str) -> VerifyReport:
             break
         seen.append(report.damage)
     return report
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
 def _unreadable(path: Path, error: StoreError) -> VerifyReport:
@@ -190,7 +194,7 @@ async def _verify_file(path: Path, log: str | None, known: _Known) -> Checked:
     checked = Checked(path, known.network, is_store=False)
     place = LogPlace(path.parent, known.network, author)
     disk = RealDisk()
-    with progress_bar(path.name, path.stat().st_size, in_bytes=True) as progress:
+    with progress_bar(path.name, _size(path), in_bytes=True) as progress:
         try:
             report = await verify_segment(disk, place, path, await _first_seq(disk, path), progress)
         except StoreError as error:

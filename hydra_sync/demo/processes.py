@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,19 +17,26 @@ from typing import Final
 import trio
 
 from hydra_sync.config import Config, load_config
-from hydra_sync.errors import StoreError
+from hydra_sync.errors import StoreError, UsageError
 from hydra_sync.identity import SigningKey, signing_envelope, verification_envelope
 from hydra_sync.limits import KEY_BYTES
 from hydra_sync.tasks import open_tasks
 
 __all__ = ["NodeProcess", "prepare"]
 
+_PORTS: Final = range(20_000, 30_000)
 STOP_S: Final = 10.0  # a node that was asked to stop does so within; then it is killed
 
 
 def prepare(directory: Path, names: Sequence[str]) -> dict[str, Path]:
-    """Make keys and configurations of a network of ``names`` on loopback; returns each one's configuration file."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Make keys and configurations of a network of ``names`` on loopback; returns each one's configuration file.
+
+    Raises `UsageError`.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{directory} cannot be made: {error.strerror}; name another directory") from error
     ports = _free_ports(len(names))
     for name in names:
         key = SigningKey(os.urandom(KEY_BYTES))
@@ -46,6 +55,9 @@ class NodeProcess:
         self.config_file = config_file
         self._hear = hear
         self._process: trio.Process | None = None
+        self._may_end = False
+        self._ended = trio.Event()
+        """Set when all that the process told has been heard."""
 
     @property
     def config(self) -> Config:
@@ -58,58 +70,97 @@ class NodeProcess:
         return self._process.pid
 
     async def init(self) -> None:
-        """Make the node's store."""
-        await trio.run_process([*_COMMAND, "init", "--config", str(self.config_file), "--json"], capture_stdout=True)
+        """Make the node's store. Raises `StoreError`."""
+        command = [*_COMMAND, "init", "--config", str(self.config_file), "--json"]
+        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+        if done.returncode != 0:
+            raise StoreError(f"{self.name} has no store: {_words(done.stderr)}")
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run the node until it ends; started when it is ready. Raises `StoreError` if it never is."""
-        command = [*_COMMAND, "run", "--config", str(self.config_file), "--stdin", "--format", "hex", "--json"]
-        self._process = await trio.lowlevel.open_process(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        """Run the node until it is stopped or killed; started when it is ready.
+
+        Raises `StoreError` if it ends by itself. However this ends, the process has ended too.
+        """
+        command = [*_COMMAND, "run", "--config", str(self.config_file), *_RUN_OPTIONS]
+        self._may_end, self._ended = False, trio.Event()
+        # Of its own session: a Ctrl-C is for the demonstration, which ends its nodes itself. Should it be
+        # killed, its pipes close, and the nodes stop at the end of their standard input.
+        process = await trio.lowlevel.open_process(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
-        ready = False
-        async with open_tasks() as nursery:
+        self._process = process
+        try:
             errors: list[bytes] = []
-            nursery.start_soon(_collect, self._process, errors)
-            assert self._process.stdout is not None
-            rest = b""
-            async for data in self._process.stdout:
-                *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
-                    fields = json.loads(line)
-                    self._hear(self.name, fields)
-                    if fields["event"] == "ready":
-                        ready = True
-                        task_status.started()
-        await self._process.wait()
-        if not ready:
-            raise StoreError(f"the node of {self.name} did not start: {b''.join(errors).decode(errors='replace')}")
-        self._hear(self.name, {"event": "ended", "status": self._process.returncode})
+            async with open_tasks() as nursery:
+                nursery.start_soon(_collect, process, errors)
+                await self._listen(process, task_status)
+            await process.wait()
+        finally:
+            await _end(process)
+            self._ended.set()
+        if not self._may_end:
+            raise StoreError(f"the node of {self.name} ended by itself: {_words(b''.join(errors))}")
+
+    async def _listen(self, process: trio.Process, task_status: trio.TaskStatus[None]) -> None:
+        assert process.stdout is not None
+        rest = b""
+        async for data in process.stdout:
+            *lines, rest = (rest + bytes(data)).split(b"\n")
+            for line in lines:
+                fields = json.loads(line)
+                self._hear(self.name, fields)
+                if fields["event"] == "ready":
+                    task_status.started()
 
     async def append(self, transaction: bytes) -> None:
         """Hand one transaction to the node; its acknowledgement comes as a line of its story."""
         assert self._process is not None
         assert self._process.stdin is not None
-        await self._process.stdin.send_all(transaction.hex().encode() + b"\n")
+        try:
+            await self._process.stdin.send_all(transaction.hex().encode() + b"\n")
+        except trio.BrokenResourceError:
+            await trio.sleep_forever()  # the node has ended, and `run` says why
 
     async def kill(self) -> None:
         """SIGKILL: not one more instruction."""
         assert self._process is not None
+        self._may_end = True
         self._process.kill()
-        await self._process.wait()
+        await self._ended.wait()
 
     async def stop(self) -> None:
         """Ask the node to stop, and wait until it has."""
         if self._process is None or self._process.poll() is not None:
             return
+        self._may_end = True
         self._process.send_signal(signal.SIGTERM)
         with trio.move_on_after(STOP_S):
-            await self._process.wait()
+            await self._ended.wait()
             return
         await self.kill()
 
 
 _COMMAND: Final = (sys.executable, "-m", "hydra_sync")
+_RUN_OPTIONS: Final = ("--stdin", "--stop-at-end", "--format", "hex", "--json")
+
+
+async def _end(process: trio.Process) -> None:
+    with trio.CancelScope(shield=True):
+        if process.poll() is None:
+            process.kill()
+        await process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                await stream.aclose()
+
+
+def _words(output: bytes) -> str:
+    text = output.decode(errors="replace").strip()
+    return text.rpartition("\n")[2].removeprefix("hydra-sync: ") or "it gave no reason"
 
 
 async def _collect(process: trio.Process, parts: list[bytes]) -> None:
@@ -119,10 +170,16 @@ async def _collect(process: trio.Process, parts: list[bytes]) -> None:
 
 
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in sockets]
-    for server in sockets:
-        server.close()
+    """Free now, and outside the range that the system gives to outgoing connections.
+
+    From inside it, a node that dials one that is down could be given the very port it dials, and keep it.
+    """
+    ports: list[int] = []
+    candidates = iter(random.sample(_PORTS, len(_PORTS)))
+    while len(ports) < count:
+        port = next(candidates)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            ports.append(port)
     return ports
 
 

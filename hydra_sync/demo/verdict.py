@@ -6,9 +6,10 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 
-from hydra_sync.chain import verify_run
+from hydra_sync.chain import EMPTY, Tip, link
 from hydra_sync.config import Config
 from hydra_sync.disk import RealDisk
 from hydra_sync.encoding import encode_event
@@ -16,7 +17,8 @@ from hydra_sync.errors import HydraSyncError
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import DATA_BYTES_TARGET
 from hydra_sync.node.seams import wall_clock_us
-from hydra_sync.store import Log, open_store
+from hydra_sync.store import Log, Store, open_store, verify_log
+from hydra_sync.store.layout import LogPlace
 
 __all__ = ["Finding", "Verdict", "judge"]
 
@@ -31,13 +33,17 @@ class Finding:
     lost: int
     duplicated: int
     out_of_order: int
+    foreign: int
+    """Events that its author was never given."""
+    tip_hash: str
+    """Hash of the last batch."""
     fingerprint: str
     """SHA-256 over all bytes of all records."""
     damage: str | None
 
     @property
     def good(self) -> bool:
-        return not (self.lost or self.duplicated or self.out_of_order or self.damage)
+        return not (self.lost or self.duplicated or self.out_of_order or self.foreign or self.damage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,48 +64,93 @@ class Verdict:
 
 
 async def judge(configs: Mapping[str, Config], submitted: Mapping[str, Sequence[bytes]]) -> Verdict:
-    """Read every record of every store and compare. ``submitted`` is what each author had to append."""
-    findings = []
+    """Read every record of every store and compare. ``submitted`` is what each author had to append.
+
+    The nodes must not run. Damage of any kind is a finding, not an error.
+    """
+    findings: list[Finding] = []
     for node, config in configs.items():
-        async with open_store(
-            RealDisk(),
-            config.persistence_dir.absolute(),
-            members=config.keys,
-            network=config.network_id,
-            key=None,
-            wall_clock=wall_clock_us,
-            holder="verdict",
-            read_only=True,
-        ) as store:
-            for member in config.members:
-                due = [encode_event(transaction) for transaction in submitted[member.alias]]
-                findings.append(await _find(node, config, store.log(member.key), member.key, due))
+        due = {member.key: [encode_event(item) for item in submitted[member.alias]] for member in config.members}
+        contents: list[_Content] = []
+        try:
+            async with _open(config) as store:
+                for author in due:
+                    contents.append(await _read(config, store.log(author)))  # noqa: PERF401  kept if a later one fails
+        except HydraSyncError as error:
+            contents += [_Content(damage=str(error)) for _ in range(len(due) - len(contents))]
+        for author, content in zip(due, contents, strict=True):
+            await _audit(config, author, content)
+            findings.append(_compare(node, config.alias(author), content, due[author]))
     return Verdict(tuple(findings))
 
 
-async def _find(node: str, config: Config, log: Log, author: MemberKey, due: Sequence[bytes]) -> Finding:
-    events: list[bytes] = []
-    digest = hashlib.sha256()
+@dataclass(slots=True)
+class _Content:
+    """What one log in one store holds."""
+
+    events: list[bytes] = field(default_factory=list)
+    digest: str = ""
+    tip: Tip = EMPTY
     damage: str | None = None
+
+
+def _open(config: Config) -> AbstractAsyncContextManager[Store]:
+    return open_store(
+        RealDisk(),
+        config.persistence_dir.absolute(),
+        members=config.keys,
+        network=config.network_id,
+        key=None,
+        wall_clock=wall_clock_us,
+        holder="verdict",
+        read_only=True,
+    )
+
+
+async def _read(config: Config, log: Log) -> _Content:
+    """The events as any reader gets them, up to the first damage."""
+    content = _Content()
+    digest = hashlib.sha256()
     try:
-        while len(events) < log.tip.next_seq:
-            batches = await log.read(len(events), log.tip.next_seq, DATA_BYTES_TARGET)
-            verify_run(batches, config.network_id, author)
+        while content.tip.next_seq < log.tip.next_seq:
+            batches = await log.read(content.tip.next_seq, log.tip.next_seq, DATA_BYTES_TARGET)
             for batch in batches:
-                events += batch.events()
+                content.tip = link(content.tip, batch)
+                content.events += batch.events()
                 digest.update(batch.record)
+            batches[-1].verify(config.network_id, log.author)
     except HydraSyncError as error:
-        damage = str(error)
-    lost, extra = Counter(due), Counter(events)
+        content.damage = str(error)
+    content.digest = digest.hexdigest()
+    return content
+
+
+async def _audit(config: Config, author: MemberKey, content: _Content) -> None:
+    """Look at every byte of the files too: what a reader gets may leave out what is not durable."""
+    place = LogPlace(config.persistence_dir.absolute(), config.network_id, author)
+    try:
+        report = await verify_log(RealDisk(), place)
+    except HydraSyncError as error:
+        content.damage = content.damage or str(error)
+        return
+    for finding in [*report.damage, *report.remarks]:
+        content.damage = content.damage or f"{finding.file}, byte {finding.offset}: {finding.reason}"
+
+
+def _compare(node: str, log: str, content: _Content, due: Sequence[bytes]) -> Finding:
+    wanted, found = Counter(due), Counter(content.events)
+    foreign = sum(count for event, count in found.items() if event not in wanted)
     return Finding(
         node=node,
-        log=config.alias(author),
-        events=len(events),
-        lost=(lost - extra).total(),
-        duplicated=(extra - lost).total(),
-        out_of_order=_descents(events, due),
-        fingerprint=digest.hexdigest(),
-        damage=damage,
+        log=log,
+        events=len(content.events),
+        lost=(wanted - found).total(),
+        duplicated=(found - wanted).total() - foreign,
+        out_of_order=_descents(content.events, due),
+        foreign=foreign,
+        tip_hash=content.tip.hash.hex(),
+        fingerprint=content.digest,
+        damage=content.damage,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Awaitable, Callable
 
@@ -70,8 +71,9 @@ async def secured(
 
 
 def _dial_reason(error: OSError) -> str:
-    # trio groups the attempts to all addresses of a name; the first one tells enough.
-    cause = error.__cause__
-    if isinstance(cause, BaseExceptionGroup):
-        return explain(cause.exceptions[0])
-    return explain(error)
+    # trio groups the attempts to all addresses of a name, and says the address again; the first cause is enough.
+    cause: BaseException = error
+    while isinstance(cause, BaseExceptionGroup) or cause.__cause__ is not None:
+        cause = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause.__cause__ or cause
+    number = getattr(cause, "errno", None)
+    return os.strerror(number).lower() if isinstance(number, int) and number > 0 else explain(cause)

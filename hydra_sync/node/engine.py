@@ -18,7 +18,7 @@ from hydra_sync.chain import Tip
 from hydra_sync.config import Address, Config
 from hydra_sync.errors import StoreFullError, UnavailableError, UsageError
 from hydra_sync.identity import MemberKey
-from hydra_sync.limits import COMMIT_BYTES_MAX, STALL_S
+from hydra_sync.limits import COMMIT_BYTES_MAX, HOLES_MAX, STALL_S
 from hydra_sync.node.link import Link
 from hydra_sync.node.seams import Seams
 from hydra_sync.store import Store
@@ -206,7 +206,7 @@ class Engine:
 
     def _held(self, member: MemberKey) -> LogTip:
         log = self.store.log(member)
-        return LogTip(member, log.tip, log.first_seq, tuple(log.holes))
+        return LogTip(member, log.tip, log.first_seq, log.holes[:HOLES_MAX])
 
 
 def _hello(config: Config, store: Store) -> Hello:

@@ -7,12 +7,14 @@ from typing import Final
 
 from hydra_sync.encoding import decode, encode
 from hydra_sync.errors import FormatError, PeerError
-from hydra_sync.limits import FRAME_BYTES_MAX
-from hydra_sync.wire.messages import MESSAGE_TYPES, Message
+from hydra_sync.limits import CONTROL_BYTES_MAX, FRAME_BYTES_MAX
+from hydra_sync.wire.messages import MESSAGE_TYPES, Data, Message
 
 __all__ = ["FrameReader", "decode_message", "encode_frame"]
 
 _LENGTH_BYTES: Final = 4
+_UINT_BYTES: Final = {24: 2, 25: 3, 26: 5, 27: 9}  # of an integer, by its first byte (RFC 8949, 3); else 1
+_RECORDS_HEAD_BYTES: Final = 5  # 5a and the length, of any byte string that is so large
 
 
 def encode_frame(message: Message) -> bytes:
@@ -24,6 +26,8 @@ def encode_frame(message: Message) -> bytes:
 
 def decode_message(content: bytes) -> Message:
     """The message in one frame, length not included. Raises `PeerError`."""
+    if len(content) > CONTROL_BYTES_MAX:
+        return _decode_data(content)
     try:
         fields = decode(content)
     except FormatError as error:
@@ -37,6 +41,24 @@ def decode_message(content: bytes) -> Message:
         return kind.parse(fields[1:])
     except PeerError as error:
         raise PeerError(f"a broken {kind.__name__}: {error}") from error
+
+
+def _decode_data(content: bytes) -> Data:
+    """The one message that may be large, cut out without a CBOR parser: its records are one byte string.
+
+    Its head must be byte for byte what `encode_frame` makes of the message.
+    """
+    records_at = 2 + _UINT_BYTES.get(content[2], 1) + _RECORDS_HEAD_BYTES
+    try:
+        # The same head before no records at all is small, and has one form.
+        fields = decode(content[: records_at - _RECORDS_HEAD_BYTES] + b"\x40")
+    except FormatError as error:
+        raise PeerError(f"a large frame is no Data: {error}") from error
+    records = content[records_at:]
+    head = b"\x5a" + len(records).to_bytes(_RECORDS_HEAD_BYTES - 1)
+    if type(fields) is not tuple or fields[0] != Data.TYPE or content[records_at - _RECORDS_HEAD_BYTES :][:5] != head:
+        raise PeerError(f"a frame of {len(content):,} bytes that is no Data; others have at most {CONTROL_BYTES_MAX:,}")
+    return Data.parse((*fields[1:-1], records))
 
 
 class FrameReader:

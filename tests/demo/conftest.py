@@ -1,0 +1,5 @@
+"""Fixtures with stores as the demonstration leaves them."""
+
+from tests.demo.stores import stores
+
+__all__ = ["stores"]
