@@ -80,8 +80,7 @@ async def test_noise_is_a_peer_error(channel: type[TlsChannel], noise: bytes) ->
     await trio.aclose_forcefully(far)
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_handshake_with_one_flipped_byte_never_succeeds() -> None:
+async def test_a_handshake_with_one_flipped_byte_never_succeeds(autojump_clock: trio.testing.MockClock) -> None:
     """A byte changed anywhere in what the dialer sends first is noticed by one side or the other."""
     for position in range(0, 200, 20):
         near, far = trio.testing.memory_stream_pair()

@@ -109,13 +109,13 @@ def make_network_both(tmp_path: Path, request: pytest.FixtureRequest) -> Network
     return make
 
 
-async def until(happened: Callable[[], bool], what: str = "it") -> None:
-    """Wait for something that has no event of its own. Fails after `PATIENCE_S`."""
-    with trio.move_on_after(PATIENCE_S):
+async def until(happened: Callable[[], bool], what: str = "it", *, patience_s: float = PATIENCE_S) -> None:
+    """Wait for something that has no event of its own. Fails when patience ends."""
+    with trio.move_on_after(patience_s):
         while not happened():  # noqa: ASYNC110  there is no event for it
             await trio.sleep(0.01)
         return
-    pytest.fail(f"waited {PATIENCE_S:g} s in vain for {what}")
+    pytest.fail(f"waited {patience_s:g} s in vain for {what}")
 
 
 def holds(node: Node, log: str, count: int) -> Callable[[], bool]:

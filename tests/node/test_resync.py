@@ -178,7 +178,7 @@ async def test_one_verification_a_chunk_however_small_the_batches(
         monkeypatch.setattr(hydra_sync.batch, "verify", verify)
         monkeypatch.setattr(Asked, "receive", receive)
         async with network.node("bob") as bob:
-            await until(holds(bob, "alice", 200_000), "the whole log")
+            await until(holds(bob, "alice", 200_000), "the whole log", patience_s=300)
     print(f"{chunks} chunks, {verified} signature checks")
     assert 0 < verified <= chunks
     assert chunks < 1000
