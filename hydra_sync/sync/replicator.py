@@ -6,49 +6,31 @@ same calls it returns the same effects.
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from hydra_sync.batch import Batch
-from hydra_sync.chain import DivergedError, Tip
+from hydra_sync.chain import Tip
 from hydra_sync.errors import PeerError
 from hydra_sync.identity import MemberKey, NetworkId
 from hydra_sync.limits import (
-    CANCELLED_PER_SESSION_MAX,
-    CREDIT_BYTES,
     PROGRESS_BYTES,
-    RANGES_PER_NODE,
-    RECEIPT_BATCHES_MAX,
-    STALL_PENALTY_S,
-    STALL_S,
     TEXT_BYTES_MAX,
     TOOLS_MAX,
 )
-from hydra_sync.ranges import SeqRange
-from hydra_sync.sync.asking import Asked
 from hydra_sync.sync.effects import (
     Advanced,
-    Append,
-    CaughtUp,
     Connected,
     Disconnected,
-    Diverged,
     Drop,
     Effect,
-    Fetched,
-    Fetching,
-    OwnLogAhead,
     Read,
-    Receipt,
     Send,
-    SourceReplaced,
     TipsDue,
 )
-from hydra_sync.sync.intake import Early
-from hydra_sync.sync.schedule import Ask, LogSync, Source, plan
+from hydra_sync.sync.fetching import Fetcher
+from hydra_sync.sync.receipts import Receipts
 from hydra_sync.sync.serving import Serving
 from hydra_sync.sync.session import Session
 from hydra_sync.sync.transitions import State
@@ -62,7 +44,6 @@ from hydra_sync.wire import (
     Goodbye,
     GoodbyeReason,
     Hello,
-    LogState,
     LogTip,
     Message,
     Ping,
@@ -72,16 +53,6 @@ from hydra_sync.wire import (
 )
 
 __all__ = ["Replicator"]
-
-
-@dataclass(slots=True)
-class _Unpaid:
-    """Bytes handed to the store whose credit goes back to the source once they are durable."""
-
-    stop: int
-    link: int
-    request: int
-    size: int
 
 
 class Replicator:
@@ -103,16 +74,27 @@ class Replicator:
         self.nodes: dict[MemberKey, int] = {}
         """The one link to each connected member's node."""
         self.held: dict[MemberKey, LogTip] = dict(held)
-        self.receipts: dict[MemberKey, int] = {}
-        """How far our own log is durable at each member, as it last showed on a chain that is ours."""
         self._hello = hello
-        self._logs = {log: LogSync(log, seed) for log in sorted(held)}
-        for log, tip in self.held.items():
-            self._logs[log].intake.durable = self._logs[log].intake.frontier = tip.tip
-        self._requests = 0
-        self._asked: dict[int, Asked] = {}
-        self._unpaid: dict[MemberKey, deque[_Unpaid]] = {log: deque() for log in self._logs}
-        self._own_hashes = {self.held[me].tip.next_seq: self.held[me].tip.hash}
+        self._receipts = Receipts(self.held[me].tip)
+        self._fetcher = Fetcher(
+            me=me,
+            network=network,
+            held=self.held,
+            seed=seed,
+            sessions=self.sessions,
+            nodes=self.nodes,
+            receipts=self._receipts,
+            blame=self.blame,
+        )
+
+    @property
+    def receipts(self) -> Mapping[MemberKey, int]:
+        """How far our own log is durable at each member, as it last showed on a chain that is ours."""
+        return self._receipts.counts
+
+    def target(self, log: MemberKey) -> int:
+        """The highest next seq of ``log`` that any connected node shows."""
+        return self._fetcher.target(log)
 
     # Connections
 
@@ -129,7 +111,7 @@ class Replicator:
         self._leave(session)
         gone = session.introduced and (session.is_tool or session.peer not in self.nodes)
         notice = [Disconnected(session.peer, tool=session.is_tool, why=why)] if gone else []
-        return [*notice, *self._plan_all(now)]
+        return [*notice, *self._fetcher.plan_all(now)]
 
     def heard(self, link: int, now: float, *, partial: int) -> None:
         """Bytes arrived on ``link``; the frame they left unfinished, if any, is of ``partial`` bytes.
@@ -141,10 +123,7 @@ class Replicator:
             return
         session.heard(now, partial=partial > 0)
         if partial >= PROGRESS_BYTES:
-            for state in self._logs.values():
-                for asked in state.asked:
-                    if asked.link == link and asked.waiting_since is not None:
-                        asked.waiting_since = now
+            self._fetcher.progress(link, now)
 
     def receive(self, link: int, message: Message, now: float) -> list[Effect]:
         """A message arrived. A peer that breaks the protocol is dropped, with the reason as evidence."""
@@ -185,11 +164,8 @@ class Replicator:
     def appended(self, log: MemberKey, tip: Tip, now: float) -> list[Effect]:
         """Our copy of ``log``, or our own log, is durable up to ``tip``: now it may be seen."""
         self.held[log] = replace(self.held[log], tip=tip)
-        state = self._logs[log]
-        state.intake.durable = tip
         if log == self.me:
-            state.intake.frontier = tip
-            self._remember(tip)
+            self._receipts.extend(tip)
         effects: list[Effect] = [Advanced(log, tip.next_seq)]
         for session in self.sessions.values():
             if session.state is State.CLOSED:
@@ -200,23 +176,11 @@ class Replicator:
             for serving in list(session.serving.values()):
                 if serving.fetch.log == log:
                     effects += self._serve(session, serving)
-        effects += self._pay(state, tip)
-        effects += self._plan(state, now)
-        if state.behind and not any(asked.missing for asked in state.asked) and tip.next_seq >= self.target(log):
-            state.behind = False
-            effects.append(CaughtUp(log, tip.next_seq))
-        return effects
+        return effects + self._fetcher.appended(log, tip, now)
 
     def append_failed(self, log: MemberKey, retry_at: float, now: float) -> list[Effect]:
         """Our disk refused an `Append`: ask for nothing of this log before ``retry_at``."""
-        state = self._logs[log]
-        state.intake.rewind()
-        state.paused_until = retry_at
-        self._unpaid[log].clear()
-        effects: list[Effect] = []
-        for asked in state.asked:
-            effects += self._cancel(asked)
-        return effects + self._plan(state, now)
+        return self._fetcher.append_failed(log, retry_at, now)
 
     # Time
 
@@ -229,12 +193,12 @@ class Replicator:
                     effects += self._drop(session.link, effect.goodbye.reason, effect.goodbye.text)
                 else:
                     effects.append(effect)
-        return effects + self._plan_all(now)
+        return effects + self._fetcher.plan_all(now)
 
     def deadline(self) -> float:
         """When `tick` has something to do, at the latest."""
         sessions = (session.deadline() for session in self.sessions.values())
-        return min((*sessions, *(state.deadline() for state in self._logs.values())), default=math.inf)
+        return min((*sessions, self._fetcher.deadline()))
 
     def take_tips(self, link: int) -> Tips | None:
         """The tips that the peer on ``link`` has not seen, to be sent at once; None if it has seen all."""
@@ -256,9 +220,9 @@ class Replicator:
             case Fetch():
                 return self._fetch(session, message)
             case Data():
-                return self._data(session, message, now)
+                return self._fetcher.data(session, message, now)
             case End():
-                return self._ended(session, message, now)
+                return self._fetcher.ended(session, message, now)
             case Credit():
                 return self._credit(session, message)
             case Cancel():
@@ -314,17 +278,17 @@ class Replicator:
             raise PeerError("full Tips come once, first")
         session.introduced = True
         for shown in tips.logs:
-            if shown.log not in self._logs:
+            if shown.log not in self.held:
                 raise PeerError(f"tips of log {shown.log.hex()[:8]}, whose author is no member")
             session.shown[shown.log] = shown
-            self._logs[shown.log].reconsider(session.link)
+            self._fetcher.reconsider(shown.log, session.link)
         if not session.is_node:
             return [Connected(session.peer, tool=True)] if first else []
         effects: list[Effect] = [Connected(session.peer, tool=False)] if first else []
         for shown in tips.logs:
             if shown.log == self.me:
-                effects += self._take_receipt(session.peer, shown)
-            effects += self._plan(self._logs[shown.log], now)
+                effects += self._receipts.take(session.peer, shown)
+            effects += self._fetcher.plan(shown.log, now)
         return effects
 
     # Serving
@@ -357,178 +321,6 @@ class Replicator:
         del session.serving[end.request]
         return [Send(session.link, end)]
 
-    # Asking
-
-    def _data(self, session: Session, data: Data, now: float) -> list[Effect]:
-        asked = self._find(session.link, data.request)
-        if asked is None:
-            raise PeerError(f"data for request {data.request}, which we never made")
-        if asked.cancelled:
-            asked.spend(len(data.records))
-            return []
-        state = self._logs[asked.log]
-        try:
-            batches = asked.receive(data, self.network)
-        except DivergedError:
-            effects = self._diverged(state, session.peer, session.link, asked.next_seq)
-            return [*effects, *self._own_log_ahead(asked, session.peer), *self._plan(state, now)]
-        events = SeqRange(batches[0].header.first_seq, batches[-1].header.stop)
-        if asked.log == self.me:
-            ours = self._is_ours(batches[-1])
-            return self._cancel(asked) if ours else self._own_log_ahead(asked, session.peer)
-        state.delivered(session.link, events.count, len(data.records))
-        state.intake.add(Early(session.link, asked.request, batches))
-        return [Fetched(asked.log, session.peer, events), *self._drain(state), *self._plan(state, now)]
-
-    def _is_ours(self, batch: Batch) -> bool:
-        """Whether a batch that we signed is one that our store has: written since we asked."""
-        tip = Tip.after(batch)
-        known = self._own_hashes.get(tip.next_seq, tip.hash)
-        return tip.next_seq <= self.held[self.me].tip.next_seq and known == tip.hash
-
-    def _own_log_ahead(self, asked: Asked, peer: MemberKey) -> list[Effect]:
-        """A peer sent what we signed and do not have: proof that appending would fork our own log."""
-        if asked.log != self.me:
-            return []
-        self._logs[self.me].refused_until[asked.link] = math.inf
-        return [*self._cancel(asked), OwnLogAhead(peer, asked.next_seq)]
-
-    def _drain(self, state: LogSync) -> list[Effect]:
-        ready, conflict = state.intake.drain()
-        effects: list[Effect] = []
-        for run, new in ready:
-            if new:
-                effects.append(Append(state.log, new))
-            stop = state.intake.frontier.next_seq if new else 0
-            self._unpaid[state.log].append(_Unpaid(stop, run.link, run.request, run.size))
-        effects += self._pay(state, state.intake.durable)
-        if conflict is not None:
-            peer = self.sessions[conflict.link].peer
-            effects += self._diverged(state, peer, conflict.link, conflict.range.start)
-        return effects
-
-    def _pay(self, state: LogSync, tip: Tip) -> list[Effect]:
-        unpaid = self._unpaid[state.log]
-        effects: list[Effect] = []
-        while unpaid and unpaid[0].stop <= tip.next_seq:
-            due = unpaid.popleft()
-            asked = self._find(due.link, due.request)
-            if asked is not None and not asked.cancelled and (credit := asked.durable(due.size)):
-                effects.append(Send(due.link, Credit(due.request, credit)))
-        return effects
-
-    def _ended(self, session: Session, end: End, now: float) -> list[Effect]:
-        asked = self._find(session.link, end.request)
-        if asked is None:
-            raise PeerError(f"the end of request {end.request}, which we never made")
-        state = self._logs[asked.log]
-        state.asked.remove(asked)
-        del self._asked[end.request]
-        done = end.reason is EndReason.DONE and not asked.live and asked.missing is None
-        if asked.cancelled or done:
-            return self._plan(state, now)
-        if end.reason in (EndReason.DIVERGED, EndReason.FORKED):
-            effects = self._diverged(state, session.peer, session.link, asked.next_seq)
-        else:
-            wait = end.detail / 1000 if end.reason is EndReason.BUSY else STALL_S
-            state.refused_until[session.link] = now + min(max(wait, 0.1), STALL_PENALTY_S)
-            effects = [SourceReplaced(asked.log, session.peer, f"it answered {end.reason.name.lower()}")]
-        return effects + self._plan(state, now)
-
-    def _diverged(self, state: LogSync, peer: MemberKey, link: int, seq: int) -> list[Effect]:
-        """Keep our history; ask that peer for this log no more while it is connected."""
-        state.refused_until[link] = math.inf
-        effects: list[Effect] = [Diverged(state.log, peer, seq)]
-        for asked in state.asked:
-            if asked.link == link:
-                effects += self._cancel(asked)
-        state.intake.early = [run for run in state.intake.early if run.link != link]
-        return effects
-
-    # Planning
-
-    def _plan_all(self, now: float) -> list[Effect]:
-        return [effect for state in self._logs.values() for effect in self._plan(state, now)]
-
-    def _plan(self, state: LogSync, now: float) -> list[Effect]:
-        # What was cancelled takes no place: a source that never ends it would starve all others.
-        ranges = sum(not (asked.live or asked.cancelled) for other in self._logs.values() for asked in other.asked)
-        planned = plan(state, self._sources(state), now, ranges_free=RANGES_PER_NODE - ranges)
-        effects: list[Effect] = []
-        for asked, why in planned.cancel:
-            effects += self._cancel(asked)
-            effects.append(SourceReplaced(asked.log, self.sessions[asked.link].peer, why))
-        for ask in planned.ask:
-            effects += self._ask(state, ask, now)
-        return effects
-
-    def _sources(self, state: LogSync) -> list[Source]:
-        sources = []
-        for link in self.nodes.values():
-            session = self.sessions[link]
-            shown = session.shown.get(state.log)
-            ahead = shown is not None and shown.tip.next_seq > self.held[self.me].tip.next_seq
-            if session.syncing and shown is not None and (state.log != self.me or ahead):
-                sources.append(Source(link, session.peer, shown))
-        return sources
-
-    def _ask(self, state: LogSync, ask: Ask, now: float) -> list[Effect]:
-        frontier = state.intake.frontier
-        self._requests += 1
-        asked = Asked(
-            link=ask.source.link,
-            request=self._requests,
-            log=state.log,
-            next_seq=ask.start,
-            stop=ask.stop,
-            prev_hash=frontier.hash if ask.start == frontier.next_seq else None,
-            credit=CREDIT_BYTES,
-        )
-        asked.watch(ask.source.shown.tip.next_seq, now)
-        state.asked.append(asked)
-        self._asked[asked.request] = asked
-        return [
-            Send(asked.link, asked.message()),
-            Fetching(state.log, ask.source.peer, ask.start, ask.stop),
-        ]
-
-    def _cancel(self, asked: Asked) -> list[Effect]:
-        if asked.cancelled:
-            return []
-        asked.cancelled = True
-        waiting = sum(other.cancelled and other.link == asked.link for other in self._asked.values())
-        # One moment may cancel a fetch of every log; no peer can have ended those yet.
-        if waiting > CANCELLED_PER_SESSION_MAX + 2 * len(self._logs):
-            return self.blame(asked.link, f"it ended none of {waiting} fetches that were cancelled")
-        return [Send(asked.link, Cancel(asked.request))]
-
-    def _find(self, link: int, request: int) -> Asked | None:
-        asked = self._asked.get(request)
-        return asked if asked is not None and asked.link == link else None
-
-    def target(self, log: MemberKey) -> int:
-        """The highest next seq of ``log`` that any connected node shows."""
-        shown = (self.sessions[link].shown.get(log) for link in self.nodes.values())
-        return max((tip.tip.next_seq for tip in shown if tip is not None), default=0)
-
-    # Receipts
-
-    def _remember(self, tip: Tip) -> None:
-        self._own_hashes[tip.next_seq] = tip.hash
-        while len(self._own_hashes) > RECEIPT_BATCHES_MAX:
-            del self._own_hashes[next(iter(self._own_hashes))]
-
-    def _take_receipt(self, peer: MemberKey, shown: LogTip) -> list[Effect]:
-        """Count a peer's tip of our log only where it stands on our own chain (design: 2, stable)."""
-        ours = self._own_hashes.get(shown.tip.next_seq) == shown.tip.hash
-        before = self.receipts.get(peer, 0)
-        if ours and shown.state is LogState.OK:
-            self.receipts[peer] = shown.durable_stop
-        elif shown.tip.next_seq < before:
-            self.receipts[peer] = 0
-        after = self.receipts.get(peer, 0)
-        return [] if after == before else [Receipt(peer, after)]
-
     def _drop(self, link: int, reason: GoodbyeReason, text: str, *, fault: str | None = None) -> list[Effect]:
         session = self.sessions[link]
         session.state = State.CLOSED
@@ -539,7 +331,4 @@ class Replicator:
         """Forget what was asked and believed of this connection; `disconnect` plans without it."""
         if self.nodes.get(session.peer) == session.link:
             del self.nodes[session.peer]
-        for state in self._logs.values():
-            state.forget(session.link)
-        for request in [request for request, asked in self._asked.items() if asked.link == session.link]:
-            del self._asked[request]
+        self._fetcher.forget(session.link)

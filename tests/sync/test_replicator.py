@@ -349,6 +349,37 @@ def test_news_of_unknown_links_is_none(rig: Rig) -> None:
     assert rig.core.deadline() == math.inf
 
 
+@pytest.mark.parametrize("trouble", ["full disk", "stall"])
+def test_cancelling_many_logs_at_once_blames_nobody(trouble: str) -> None:
+    """A relay of forty logs, all cancelled in one moment, has had no time yet to end them."""
+    rig = Rig(42)
+    logs = {index: make_log(rig.keys[index], rig.network, 1) for index in range(2, 42)}
+    asked = fetches(rig.join(LINK_A, A, dict(logs)))
+    assert len(asked) >= 40
+    effects: list[Effect] = []
+    if trouble == "full disk":
+        for index in logs:
+            effects += rig.core.append_failed(rig.members[index], rig.now + 5, rig.now)
+    else:
+        rig.now += STALL_S
+        rig.core.heard(LINK_A, rig.now, partial=0)
+        effects = rig.core.tick(rig.now)
+    assert len(sends(effects, Cancel)) >= 40
+    assert not kinds(effects, Drop)
+
+
+def test_a_node_that_stops_says_so(rig: Rig, log: list[Batch]) -> None:
+    """Everybody hears goodbye, once, without blame, and nobody is asked for anything any more."""
+    rig.join(LINK_A, A, {A: log})
+    rig.join(LINK_B, B, {A: log})
+    effects = rig.core.stop()
+    drops = [(effect.link, effect.goodbye.reason, effect.fault) for effect in effects if isinstance(effect, Drop)]
+    assert drops == [(LINK_A, GoodbyeReason.CLOSING, None), (LINK_B, GoodbyeReason.CLOSING, None)]
+    assert len(effects) == len(drops)
+    assert not fetches(rig.core.disconnect(LINK_A, "stopped", rig.now) + rig.core.tick(rig.now + STALL_S))
+    assert rig.say(LINK_B, Data(1, records(log))) == []
+
+
 def test_evidence_fits_a_goodbye(rig: Rig) -> None:
     """However long the fault, the goodbye that quotes it can be sent."""
     rig.join(LINK_A, A)
@@ -505,7 +536,7 @@ def test_a_source_that_only_promises_costs_bounded_memory(rig: Rig, log: list[Ba
         rig.now += 1
         rig.core.heard(LINK_A, rig.now, partial=False)
         rig.core.tick(rig.now)
-    assert len(rig.core._asked) <= 16
+    assert len(rig.core._fetcher._asked) <= 16
 
 
 def test_a_drip_is_no_progress(rig: Rig, log: list[Batch]) -> None:
@@ -693,7 +724,7 @@ def test_receipts_count_on_our_own_chain_only() -> None:
 
 def test_receipts_of_the_past_are_forgotten_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hashes at hand are bounded; the newest count."""
-    monkeypatch.setattr("hydra_sync.sync.replicator.RECEIPT_BATCHES_MAX", 3)
+    monkeypatch.setattr("hydra_sync.sync.receipts.RECEIPT_BATCHES_MAX", 3)
     own = Rig().log(ME, 10)
     rig = Rig()
     for count in range(1, 11):

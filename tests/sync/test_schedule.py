@@ -150,7 +150,10 @@ def test_a_plan_is_sound(situation: Situation) -> None:
 @settings(max_examples=150, deadline=None)
 @given(situation=situations())
 def test_nothing_is_left_unasked(situation: Situation) -> None:
-    """While slots are free, what comes next is asked of somebody who shows it and has a slot."""
+    """While slots are free, what comes next is asked of somebody who shows it and has a slot.
+
+    Who stalled waits until there is nothing that the others show.
+    """
     sync = situation.sync
     planned = decide(situation)
     cancelled = [fetch for fetch, _ in planned.cancel]
@@ -170,6 +173,7 @@ def test_nothing_is_left_unasked(situation: Situation) -> None:
         if source.link not in sync.refused_until
         and source.shown.state is not LogState.FORKED
         and source.shown.holds(first)
+        and (source.link not in sync.stalled_until or not in_flight)
         and sum(link == source.link for link, _ in in_flight) < RANGES_PER_SOURCE
     ]
     in_window = first < start + RANGES_PER_LOG * sync.range_events

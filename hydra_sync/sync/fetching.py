@@ -1,0 +1,281 @@
+"""Getting other members' logs: what was asked of whom, what came of it, what it is worth. No I/O.
+
+`schedule` says what to ask, `asking` whether an answer is true, `intake` when its turn is; this puts
+them together for all logs of a node, and gives credit back for what has become durable.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from hydra_sync.chain import DivergedError, Tip
+from hydra_sync.errors import PeerError
+from hydra_sync.identity import MemberKey, NetworkId
+from hydra_sync.limits import (
+    CANCELLED_PER_SESSION_MAX,
+    CREDIT_BYTES,
+    RANGES_PER_NODE,
+    STALL_PENALTY_S,
+    STALL_S,
+)
+from hydra_sync.ranges import SeqRange
+from hydra_sync.sync.asking import Asked
+from hydra_sync.sync.effects import (
+    Append,
+    CaughtUp,
+    Diverged,
+    Effect,
+    Fetched,
+    Fetching,
+    OwnLogAhead,
+    Send,
+    SourceReplaced,
+)
+from hydra_sync.sync.intake import Early
+from hydra_sync.sync.receipts import Receipts
+from hydra_sync.sync.schedule import Ask, LogSync, Source, plan
+from hydra_sync.sync.session import Session
+from hydra_sync.wire import Cancel, Credit, Data, End, EndReason, LogTip
+
+__all__ = ["Fetcher"]
+
+
+@dataclass(slots=True)
+class _Unpaid:
+    """Bytes handed to the store whose credit goes back to the source once they are durable."""
+
+    stop: int
+    link: int
+    request: int
+    size: int
+
+
+class Fetcher:
+    """All fetches of a node. ``sessions``, ``nodes`` and ``held`` are the replicator's own, and only read.
+
+    Our own log is fetched only where a peer shows more of it than we have: for the proof.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: MemberKey,
+        network: NetworkId,
+        held: Mapping[MemberKey, LogTip],
+        seed: bytes,
+        sessions: Mapping[int, Session],
+        nodes: Mapping[MemberKey, int],
+        receipts: Receipts,
+        blame: Callable[[int, str], list[Effect]],
+    ) -> None:
+        self._me = me
+        self._network = network
+        self._held = held
+        self._sessions = sessions
+        self._nodes = nodes
+        self._receipts = receipts
+        self._blame = blame
+        self._logs = {log: LogSync(log, seed) for log in sorted(held)}
+        for log, held_tip in held.items():
+            self._logs[log].intake.durable = self._logs[log].intake.frontier = held_tip.tip
+        self._requests = 0
+        self._asked: dict[int, Asked] = {}
+        self._unpaid: dict[MemberKey, deque[_Unpaid]] = {log: deque() for log in self._logs}
+
+    def reconsider(self, log: MemberKey, link: int) -> None:
+        """The peer on ``link`` shows a new tip of ``log``."""
+        self._logs[log].reconsider(link)
+
+    def progress(self, link: int, now: float) -> None:
+        """Data is arriving on ``link``, though no frame is whole yet."""
+        for asked in self._asked.values():
+            if asked.link == link and asked.waiting_since is not None:
+                asked.waiting_since = now
+
+    def forget(self, link: int) -> None:
+        """The connection is over, and with it what was asked and believed of it."""
+        for state in self._logs.values():
+            state.forget(link)
+        self._asked = {request: asked for request, asked in self._asked.items() if asked.link != link}
+
+    def appended(self, log: MemberKey, tip: Tip, now: float) -> list[Effect]:
+        """Our copy of ``log`` is durable up to ``tip``: return credit, and ask for what comes next."""
+        state = self._logs[log]
+        state.intake.durable = tip
+        if log == self._me:
+            state.intake.frontier = tip
+        effects = [*self._pay(state, tip), *self._plan(state, now)]
+        if state.behind and not any(asked.missing for asked in state.asked) and tip.next_seq >= self.target(log):
+            state.behind = False
+            effects.append(CaughtUp(log, tip.next_seq))
+        return effects
+
+    def append_failed(self, log: MemberKey, retry_at: float, now: float) -> list[Effect]:
+        """Our disk refused an `Append`: ask for nothing of this log before ``retry_at``."""
+        state = self._logs[log]
+        state.intake.rewind()
+        state.paused_until = retry_at
+        self._unpaid[log].clear()
+        effects: list[Effect] = []
+        for asked in state.asked:
+            effects += self._cancel(asked)
+        return effects + self._plan(state, now)
+
+    def deadline(self) -> float:
+        """When `plan_all` has something to do, at the latest."""
+        return min((state.deadline() for state in self._logs.values()), default=math.inf)
+
+    def target(self, log: MemberKey) -> int:
+        """The highest next seq of ``log`` that any connected node shows."""
+        shown = (self._sessions[link].shown.get(log) for link in self._nodes.values())
+        return max((tip.tip.next_seq for tip in shown if tip is not None), default=0)
+
+    def data(self, session: Session, data: Data, now: float) -> list[Effect]:
+        """Records arrived. Raises `PeerError` for what nobody asked for or nobody signed."""
+        asked = self._find(session.link, data.request)
+        if asked is None:
+            raise PeerError(f"data for request {data.request}, which we never made")
+        if asked.cancelled:
+            asked.spend(len(data.records))
+            return []
+        state = self._logs[asked.log]
+        try:
+            batches = asked.receive(data, self._network)
+        except DivergedError:
+            effects = self._diverged(state, session.peer, session.link, asked.next_seq)
+            return [*effects, *self._own_log_ahead(asked, session.peer), *self._plan(state, now)]
+        events = SeqRange(batches[0].header.first_seq, batches[-1].header.stop)
+        if asked.log == self._me:
+            ours = self._receipts.is_ours(Tip.after(batches[-1]))
+            return self._cancel(asked) if ours else self._own_log_ahead(asked, session.peer)
+        state.delivered(session.link, events.count, len(data.records))
+        state.intake.add(Early(session.link, asked.request, batches))
+        return [Fetched(asked.log, session.peer, events), *self._drain(state), *self._plan(state, now)]
+
+    def _own_log_ahead(self, asked: Asked, peer: MemberKey) -> list[Effect]:
+        """A peer sent what we signed and do not have: proof that appending would fork our own log."""
+        if asked.log != self._me:
+            return []
+        self._logs[self._me].refused_until[asked.link] = math.inf
+        return [*self._cancel(asked), OwnLogAhead(peer, asked.next_seq)]
+
+    def _drain(self, state: LogSync) -> list[Effect]:
+        ready, conflict = state.intake.drain()
+        effects: list[Effect] = []
+        for run, new in ready:
+            if new:
+                effects.append(Append(state.log, new))
+            stop = state.intake.frontier.next_seq if new else 0
+            self._unpaid[state.log].append(_Unpaid(stop, run.link, run.request, run.size))
+        effects += self._pay(state, state.intake.durable)
+        if conflict is not None:
+            peer = self._sessions[conflict.link].peer
+            effects += self._diverged(state, peer, conflict.link, conflict.range.start)
+        return effects
+
+    def _pay(self, state: LogSync, tip: Tip) -> list[Effect]:
+        unpaid = self._unpaid[state.log]
+        effects: list[Effect] = []
+        while unpaid and unpaid[0].stop <= tip.next_seq:
+            due = unpaid.popleft()
+            asked = self._find(due.link, due.request)
+            if asked is not None and not asked.cancelled and (credit := asked.durable(due.size)):
+                effects.append(Send(due.link, Credit(due.request, credit)))
+        return effects
+
+    def ended(self, session: Session, end: End, now: float) -> list[Effect]:
+        """A fetch of ours is over. Raises `PeerError` if there was none."""
+        asked = self._find(session.link, end.request)
+        if asked is None:
+            raise PeerError(f"the end of request {end.request}, which we never made")
+        state = self._logs[asked.log]
+        state.asked.remove(asked)
+        del self._asked[end.request]
+        done = end.reason is EndReason.DONE and not asked.live and asked.missing is None
+        if asked.cancelled or done:
+            return self._plan(state, now)
+        if end.reason in (EndReason.DIVERGED, EndReason.FORKED):
+            effects = self._diverged(state, session.peer, session.link, asked.next_seq)
+        else:
+            wait = end.detail / 1000 if end.reason is EndReason.BUSY else STALL_S
+            state.refused_until[session.link] = now + min(max(wait, 0.1), STALL_PENALTY_S)
+            effects = [SourceReplaced(asked.log, session.peer, f"it answered {end.reason.name.lower()}")]
+        return effects + self._plan(state, now)
+
+    def _diverged(self, state: LogSync, peer: MemberKey, link: int, seq: int) -> list[Effect]:
+        """Keep our history; ask that peer for this log no more while it is connected."""
+        state.refused_until[link] = math.inf
+        effects: list[Effect] = [Diverged(state.log, peer, seq)]
+        for asked in state.asked:
+            if asked.link == link:
+                effects += self._cancel(asked)
+        state.intake.early = [run for run in state.intake.early if run.link != link]
+        return effects
+
+    def plan_all(self, now: float) -> list[Effect]:
+        """Cancel and ask whatever is due, of every log."""
+        return [effect for state in self._logs.values() for effect in self.plan(state.log, now)]
+
+    def plan(self, log: MemberKey, now: float) -> list[Effect]:
+        """Cancel and ask what is due of one log."""
+        return self._plan(self._logs[log], now)
+
+    def _plan(self, state: LogSync, now: float) -> list[Effect]:
+        # What was cancelled takes no place: a source that never ends it would starve all others.
+        ranges = sum(not (asked.live or asked.cancelled) for other in self._logs.values() for asked in other.asked)
+        planned = plan(state, self._sources(state), now, ranges_free=RANGES_PER_NODE - ranges)
+        effects: list[Effect] = []
+        for asked, why in planned.cancel:
+            effects += self._cancel(asked)
+            effects.append(SourceReplaced(asked.log, self._sessions[asked.link].peer, why))
+        for ask in planned.ask:
+            if self._sessions[ask.source.link].syncing:  # and was not dropped for what was cancelled
+                effects += self._ask(state, ask, now)
+        return effects
+
+    def _sources(self, state: LogSync) -> list[Source]:
+        sources = []
+        for link in self._nodes.values():
+            session = self._sessions[link]
+            shown = session.shown.get(state.log)
+            ahead = shown is not None and shown.tip.next_seq > self._held[self._me].tip.next_seq
+            if session.syncing and shown is not None and (state.log != self._me or ahead):
+                sources.append(Source(link, session.peer, shown))
+        return sources
+
+    def _ask(self, state: LogSync, ask: Ask, now: float) -> list[Effect]:
+        frontier = state.intake.frontier
+        self._requests += 1
+        asked = Asked(
+            link=ask.source.link,
+            request=self._requests,
+            log=state.log,
+            next_seq=ask.start,
+            stop=ask.stop,
+            prev_hash=frontier.hash if ask.start == frontier.next_seq else None,
+            credit=CREDIT_BYTES,
+        )
+        asked.watch(ask.source.shown.tip.next_seq, now)
+        state.asked.append(asked)
+        self._asked[asked.request] = asked
+        return [
+            Send(asked.link, asked.message()),
+            Fetching(state.log, ask.source.peer, ask.start, ask.stop),
+        ]
+
+    def _cancel(self, asked: Asked) -> list[Effect]:
+        if asked.cancelled:
+            return []
+        asked.cancelled = True
+        waiting = sum(other.cancelled and other.link == asked.link for other in self._asked.values())
+        # One moment may cancel a fetch of every log; no peer can have ended those yet.
+        if waiting > CANCELLED_PER_SESSION_MAX + 2 * len(self._logs):
+            return self._blame(asked.link, f"it ended none of {waiting} fetches that were cancelled")
+        return [Send(asked.link, Cancel(asked.request))]
+
+    def _find(self, link: int, request: int) -> Asked | None:
+        asked = self._asked.get(request)
+        return asked if asked is not None and asked.link == link else None
