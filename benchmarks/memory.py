@@ -1,6 +1,6 @@
 """Peak memory of a serving and a fetching node, and the time to open the log, for a log of 1 GB.
 
-    python benchmarks/memory.py [--gigabytes 1] [--event-bytes 200]
+python benchmarks/memory.py [--gigabytes 1] [--event-bytes 200]
 """
 
 from __future__ import annotations

@@ -62,7 +62,8 @@ async def test_a_replica_on_a_full_disk_goes_on_when_there_is_room(make_network:
         disk.full = True
         await alice.append_many([bytes(10_000) for _ in range(50)])
         await until(lambda: bool(bob._engine.replicator.sessions))
-        await until(lambda: bob._engine.replicator._fetcher._logs[alice.config.key.member].paused_until > 0, "bob pausing")
+        state = bob._engine.replicator._fetcher._logs[alice.config.key.member]
+        await until(lambda: state.paused_until > 0, "bob pausing")
         assert not holds(bob, "alice", 51)()
         assert alice.status().members[1].receipt == 1
         disk.full = False
