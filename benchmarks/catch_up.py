@@ -29,7 +29,7 @@ CHUNK_BYTES = 256 << 10
 
 
 async def build(config: Config, events: int, per_batch: int) -> bytes:
-    """Append events in batches of so many, without waiting for the disk; returns the log's bytes."""
+    """Append events in batches of so many; returns the log's bytes."""
     disk = RealDisk()
     async with open_store(
         disk,

@@ -65,6 +65,7 @@ class Engine:
         self.halted: str | None = None
         """Why nothing may be appended to our own log any more."""
         self._observe = observe
+        self._stopping = False
         self._told: dict[NoSession, None] = {}
         self._advertised: dict[MemberKey, Address] = {}
         self._links: dict[int, Link] = {}
@@ -88,6 +89,9 @@ class Engine:
 
     async def carry(self, stream: trio.abc.Stream, peer: MemberKey, *, dialed: bool) -> bool:
         """Run a session on ``stream`` until it ends; says whether it ever got as far as showing tips."""
+        if self._stopping:
+            await trio.aclose_forcefully(stream)
+            return False
         self._link_count += 1
         link = Link(self, self._link_count, stream, peer)
         self._links[link.number] = link
@@ -110,7 +114,8 @@ class Engine:
             self._observe(failure)
 
     def say_goodbye(self) -> None:
-        """Tell every peer that this node stops."""
+        """Tell every peer that this node stops, and meet nobody any more."""
+        self._stopping = True
         self.perform(self.replicator.stop())
 
     @property
