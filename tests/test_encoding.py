@@ -111,6 +111,14 @@ def test_rich_tags_are_refused(tag: int, content: str) -> None:
         decode(encoded)
 
 
+@pytest.mark.parametrize("tag", [6, 18, 24, 32, 42, 99, 255, 65535])
+def test_unknown_tags_are_refused(tag: int) -> None:
+    """Our own structures hold no tags at all, wherever in them."""
+    for value in (cbor2.CBORTag(tag, 0), ["x", cbor2.CBORTag(tag, b"")], {"x": cbor2.CBORTag(tag, 0)}):
+        with pytest.raises(FormatError):
+            decode(cbor2.dumps(value, canonical=True))
+
+
 def test_nesting_is_bounded() -> None:
     """As deep as `DEPTH_MAX` decodes, one deeper does not, and a bomb costs no stack."""
     assert decode(b"\x81" * (DEPTH_MAX - 1) + b"\x80") is not None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from hydra_sync import limits
 from hydra_sync.batch import Header, body_size
 from hydra_sync.chain import Tip

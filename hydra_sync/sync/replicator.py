@@ -137,7 +137,9 @@ class Replicator:
             return self.blame(link, str(error))
 
     def blame(self, link: int, fault: str) -> list[Effect]:
-        """The peer on ``link`` broke the protocol: drop it."""
+        """The peer on ``link`` broke the protocol: drop it. Unknown links are no news."""
+        if link not in self.sessions:
+            return []
         text = fault.encode()[:TEXT_BYTES_MAX].decode(errors="ignore")
         return self._drop(link, GoodbyeReason.PROTOCOL, text, fault=fault)
 

@@ -81,6 +81,7 @@ LATER = next_batch(KEY, NETWORK, Tip(0, 0, GENESIS), epoch=1)
         (asked(4), records(LOG[:3]), "was asked for"),
         (asked(4), records(LOG[3:4]), "was asked for"),
         (asked(4, prev=LOG[1].hash), records(LOG[1:3]), "was asked for"),
+        (asked(4, prev=LOG[1].hash), records(make_log(KEY, NETWORK, 2, events=3, salt=1)[1:]), "was asked for"),
         (asked(prev=GENESIS), records([LOG[0], LOG[2]]), "not authentic"),
         (asked(prev=GENESIS), records([LOG[0], LOG[0]]), "not authentic"),
         (asked(prev=GENESIS), records(FOREIGN), "no valid signature"),

@@ -581,6 +581,21 @@ def test_our_disk_refuses_and_recovers(rig: Rig, log: list[Batch]) -> None:
     assert rig.core.deadline() > rig.now + 5
 
 
+def test_credit_returns_after_a_full_disk(rig: Rig) -> None:
+    """What was paid for before the append failed does not stand in the way of what comes after."""
+    log = make_log(rig.keys[A], rig.network, 20, size=100_000)
+    rig.join(LINK_A, A, {A: log})
+    for batch in log[:15]:
+        rig.say(LINK_A, Data(1, batch.record))
+    rig.core.append_failed(rig.members[A], rig.now + 5, rig.now)
+    rig.say(LINK_A, End(1, 15, EndReason.CANCELLED))
+    rig.now += 5
+    fetch = fetches(rig.core.tick(rig.now))[0]
+    assert fetch.start == 0
+    appends = [effect for batch in log[:8] for effect in rig.say(LINK_A, Data(fetch.request, batch.record))]
+    assert sends(rig.append_all(appends), Credit)
+
+
 def test_a_pause_without_sources_is_no_busy_loop(rig: Rig, log: list[Batch]) -> None:
     """The pause ends by itself, though nobody is connected who could be asked."""
     rig.join(LINK_A, A, {A: log})
@@ -776,14 +791,22 @@ def test_a_conflict_that_shows_late_is_reported(rig: Rig) -> None:
     asked_b = fetches(rig.join(LINK_B, B, {A: theirs}))
     assert [fetch.start for fetch in asked + asked_b] == [0, 1024, 2048, 3072]
     early = rig.say(LINK_B, Data(asked_b[0].request, theirs[2].record))
+    early += rig.say(LINK_B, Data(asked_b[1].request, theirs[3].record))
     assert not kinds(early, Append)
     effects = rig.say(LINK_A, Data(asked[0].request, mine[0].record))
     assert len(kinds(effects, Append)) == 1
     effects = rig.say(LINK_A, Data(asked[1].request, mine[1].record))
     assert Diverged(rig.members[A], rig.members[B], 2048) in effects
     assert not kinds(effects, Drop)
-    effects += rig.say(LINK_A, End(asked[0].request, 1024, EndReason.DONE))
-    assert [fetch.start for fetch in fetches(effects)] == [2048]
+    for fetch in asked:
+        effects += rig.say(LINK_A, End(fetch.request, 2048, EndReason.DONE))
+    asked = fetches(effects)
+    assert [fetch.start for fetch in asked] == [2048]
+    # Nothing of the other history waits in memory to get in the way once more.
+    effects = rig.say(LINK_A, Data(asked[0].request, mine[2].record))
+    (append,) = kinds(effects, Append)
+    assert append == Append(rig.members[A], (mine[2],))
+    assert not kinds(effects, Diverged)
 
 
 # Limits of a node

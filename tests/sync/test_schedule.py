@@ -293,6 +293,46 @@ def test_a_stalled_source_is_replaced() -> None:
     assert later.cancel == ((other, "the author is here"),)
 
 
+def test_who_stalls_again_is_believed_less() -> None:
+    """The penalty doubles each time in a row; data that comes, or another connection, forgives."""
+
+    def stall(sync: LogSync) -> float:
+        sync.stalled_until.clear()
+        fetch = asked(sync, 10, 0, None, waiting_since=0.0)
+        plan(sync, [relay(0, 5)], STALL_S, ranges_free=8)
+        fetch.cancelled = True
+        return sync.stalled_until[10] - STALL_S
+
+    for forgive in (lambda sync: sync.delivered(10, 1, 100), lambda sync: sync.forget(10)):
+        sync = state()
+        assert [stall(sync) for _ in range(3)] == [STALL_PENALTY_S, 2 * STALL_PENALTY_S, 4 * STALL_PENALTY_S]
+        assert max(stall(sync) for _ in range(20)) <= 3600
+        forgive(sync)
+        assert stall(sync) == STALL_PENALTY_S
+
+
+def test_a_relay_that_was_overtaken_is_left() -> None:
+    """Who has less than we do is no source to follow while another one is as far as we are."""
+    sync = state(50)
+    fetch = asked(sync, 10, 50, None)
+    assert plan(sync, [relay(0, 50), relay(1, 50)], 0, ranges_free=8) == Plan()
+    assert plan(sync, [relay(0, 40), relay(1, 45)], 0, ranges_free=8) == Plan()
+    planned = plan(sync, [relay(0, 40), relay(1, 50)], 0, ranges_free=8)
+    assert planned.cancel == ((fetch, "others are ahead"),)
+    assert asks(planned) == [(11, 50, None)]
+
+
+def test_who_stalled_waits_for_what_only_it_shows() -> None:
+    """Its claims do not take the slots of what others show; where nobody else shows anything it is asked."""
+    sync = state()
+    sync.stalled_until[10] = 500
+    asks_now = asks(plan(sync, [relay(0, 100), relay(1, 20)], 0, ranges_free=8))
+    assert asks_now == [(11, 0, 10), (11, 10, 20)]
+    sync = state(20)
+    sync.stalled_until[10] = 500
+    assert (10, 20, 30) in asks(plan(sync, [relay(0, 100), relay(1, 20)], 0, ranges_free=8))
+
+
 def test_a_stalled_source_is_better_than_none() -> None:
     """The only source is asked again."""
     sync = state(95)
