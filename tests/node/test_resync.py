@@ -106,7 +106,7 @@ async def test_far_behind_two_sources_are_used_at_once(make_network: NetworkMake
 @pytest.fixture
 def fast_stall(monkeypatch: pytest.MonkeyPatch) -> None:
     """A source counts as stalled after half a second instead of five."""
-    for module in ("asking", "replicator"):
+    for module in ("asking", "fetching"):
         monkeypatch.setattr(importlib.import_module(f"hydra_sync.sync.{module}"), "STALL_S", 0.5)
     monkeypatch.setattr("hydra_sync.node.engine.TICK_S_MAX", 0.1)
 
