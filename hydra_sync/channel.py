@@ -20,14 +20,15 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.x509.oid import NameOID
 
-from hydra_sync.errors import PeerError
+from hydra_sync.errors import FormatError, PeerError
 from hydra_sync.identity import MemberKey, SigningKey, member_key
 
 __all__ = ["Channel", "TlsChannel", "explain"]
 
 ALPN: Final = "hydra-sync/1"
 # Certificates carry keys here, not trust that expires: who is a member, the configuration says.
-_NOT_BEFORE: Final = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+# The earliest date there is: a machine without a clock believes it is 1970.
+_NOT_BEFORE: Final = datetime.datetime(1950, 1, 1, tzinfo=datetime.UTC)
 _NOT_AFTER: Final = datetime.datetime(2099, 1, 1, tzinfo=datetime.UTC)
 
 _EXPLANATIONS: Final = (
@@ -90,10 +91,18 @@ async def _handshake(
         raise PeerError(explain(error)) from error
     if stream.selected_alpn_protocol() != ALPN:
         raise PeerError("the other side is no hydra-sync node: it did not choose our protocol")
+    try:
+        return stream, _issuer(stream)
+    except (ValueError, KeyError, TypeError, ssl.SSLError, FormatError) as error:
+        # A member can sign a leaf that verifies and that Python cannot take apart.
+        raise PeerError(f"the other side's certificate cannot be read: {error}") from error
+
+
+def _issuer(stream: trio.SSLStream[trio.abc.Stream]) -> MemberKey:
+    """Who signed the leaf, which is verified already."""
     certificate = stream.getpeercert()
-    assert certificate is not None
     issuer = dict(pair for names in certificate["issuer"] for pair in names)
-    return stream, member_key(bytes.fromhex(issuer["commonName"]))
+    return member_key(bytes.fromhex(issuer["commonName"]))
 
 
 def _context(protocol: int, identity: Ed25519PrivateKey, anchors: bytes) -> ssl.SSLContext:

@@ -68,6 +68,10 @@ class Address:
             raise UsageError(f"{text!r} is no address: write HOST:PORT, for example 127.0.0.1:5001")
         if not port.isascii() or not port.isdigit() or int(port) > 65535:
             raise UsageError(f"{text!r} has no port from 0 to 65535: write HOST:PORT, for example 127.0.0.1:5001")
+        try:
+            bare.encode("idna")
+        except UnicodeError as error:
+            raise UsageError(f"{bare!r} is no host name: {error}") from error
         return cls(bare, int(port))
 
     def __str__(self) -> str:

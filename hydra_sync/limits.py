@@ -53,7 +53,7 @@ STALL_PENALTY_S: Final = 30.0  # a stalled source is the last choice for so long
 STALL_DOUBLINGS_MAX: Final = 5  # up to a quarter of an hour
 LAG_S: Final = 1.0  # an author that others have overtaken may still send it itself within
 CANCELLED_PER_SESSION_MAX: Final = 32  # fetches cancelled and not ended; who ends none is dropped
-PROGRESS_BYTES: Final = 4096  # a growing frame of so many bytes carries data; a smaller one is no progress
+PROGRESS_BYTES: Final = 4096  # a source that sends less within STALL_S, and has more, makes no progress
 
 # Sessions
 HANDSHAKE_S: Final = 10.0  # TLS, Hello and first Tips; a half-open connection costs no more
@@ -61,7 +61,9 @@ PING_S: Final = 5.0  # silence before we ask
 SILENCE_S: Final = 15.0  # silence before we give up
 FRAME_S: Final = 30.0  # one frame, however slow: a drip feed ends here
 PROBE_S: Final = 2.0  # an old connection must answer within, or the new one replaces it
-HANDSHAKES_MAX: Final = 64  # strangers at the door at once
+SHUN_S: Final = 5.0  # a peer that broke the protocol is not spoken to again before
+HANDSHAKES_MAX: Final = 64  # strangers at the door at once; one more, and the oldest has to go
+UNINTRODUCED_MAX: Final = 4  # connections of one member that have not shown their tips; the oldest go
 TOOLS_MAX: Final = 16  # tool connections at once
 DIAL_S_MAX: Final = 10.0  # one attempt to connect
 DIAL_DELAY_S_MIN: Final = 0.1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hydra_sync.config import Config
 from hydra_sync.sync import (
     Advanced,
+    AppendRefused,
     CaughtUp,
     Connected,
     Disconnected,
@@ -21,7 +22,7 @@ from hydra_sync.sync import (
 __all__ = ["notice_json", "notice_line"]
 
 
-def notice_json(notice: Notice, config: Config) -> dict[str, object]:  # noqa: C901, PLR0911  one case a notice
+def notice_json(notice: Notice, config: Config) -> dict[str, object]:  # noqa: C901  one case a notice
     """A notice for programs: its name, and its fields with aliases for keys."""
     match notice:
         case Connected(peer, tool):
@@ -43,8 +44,10 @@ def notice_json(notice: Notice, config: Config) -> dict[str, object]:  # noqa: C
             return {"event": "receipt", "peer": config.alias(peer), "next_seq": next_seq}
         case CaughtUp(log, next_seq):
             return {"event": "caught_up", "log": config.alias(log), "next_seq": next_seq}
-        case Diverged(log, peer, seq):
-            return _of("diverged", config, log, peer) | {"seq": seq}
+        case Diverged(log, peer, seq, proven):
+            return _of("diverged", config, log, peer) | {"seq": seq, "proven": proven}
+        case AppendRefused(log):
+            return {"event": "append_refused", "log": config.alias(log)}
         case OwnLogAhead(peer, next_seq):
             return {"event": "own_log_ahead", "peer": config.alias(peer), "next_seq": next_seq}
 
@@ -70,8 +73,12 @@ def notice_line(notice: Notice, config: Config) -> str | None:  # noqa: C901  on
             return f"ask another than {name(peer)} for {name(log)}'s log: {why}"
         case CaughtUp(log, next_seq):
             return f"caught up with {name(log)}'s log at {next_seq}"
-        case Diverged(log, peer, seq):
+        case Diverged(log, peer, seq, True):
             return f"{name(peer)} holds another history of {name(log)}'s log from {seq} on: {name(log)} signed both"
+        case Diverged(log, peer, seq):
+            return f"{name(peer)} says it holds another history of {name(log)}'s log from {seq} on; ours is kept"
+        case AppendRefused(log):
+            return f"the disk has no room for {name(log)}'s log: make room, it is tried again"
         case OwnLogAhead(peer, next_seq):
             return f"{name(peer)} holds our own log up to {next_seq}, further than we do: appending is stopped"
 

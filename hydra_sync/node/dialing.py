@@ -45,7 +45,7 @@ async def dial(channel: Channel, address: Address, *, expected: MemberKey | None
             transport = await trio.open_tcp_stream(address.host, address.port)
     except trio.TooSlowError:
         raise PeerError(f"nobody answered at {address} within {DIAL_S_MAX:g} s") from None
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a name that no resolver takes is a UnicodeError
         raise PeerError(f"{address} cannot be reached: {_dial_reason(error)}") from error
     stream, peer = await secured(channel.connect, transport)
     if expected is not None and peer != expected:
@@ -70,7 +70,7 @@ async def secured(
         raise
 
 
-def _dial_reason(error: OSError) -> str:
+def _dial_reason(error: Exception) -> str:
     # trio groups the attempts to all addresses of a name, and says the address again; the first cause is enough.
     cause: BaseException = error
     while isinstance(cause, BaseExceptionGroup) or cause.__cause__ is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import trio
@@ -23,7 +24,9 @@ from hydra_sync.node.link import Link
 from hydra_sync.node.seams import Seams
 from hydra_sync.store import Store
 from hydra_sync.sync import (
+    Advanced,
     Append,
+    AppendRefused,
     Connected,
     Drop,
     Effect,
@@ -64,6 +67,8 @@ class Engine:
         """Why the last connection to a member, or attempt at one, ended."""
         self.halted: str | None = None
         """Why nothing may be appended to our own log any more."""
+        self.refused: Final[dict[MemberKey, None]] = {}
+        """Logs for which our own disk has no room now."""
         self._observe = observe
         self._stopping = False
         self._told: dict[NoSession, None] = {}
@@ -82,13 +87,14 @@ class Engine:
         async with trio.open_nursery() as nursery:
             for member in self.config.keys:
                 self.store.log(member).on_durable(self._durable(member))
+                self.store.log(member).on_damage(partial(self._damaged, member))
                 if member != self.config.key.member:
                     nursery.start_soon(self._append, member)
             nursery.start_soon(self._tick)
             task_status.started()
 
     async def carry(self, stream: trio.abc.Stream, peer: MemberKey, *, dialed: bool) -> bool:
-        """Run a session on ``stream`` until it ends; says whether it ever got as far as showing tips."""
+        """Run a session on ``stream`` until it ends; says whether it came as far as tips, and no fault ended it."""
         if self._stopping:
             await trio.aclose_forcefully(stream)
             return False
@@ -103,7 +109,7 @@ class Engine:
         self.last_error[peer] = why
         if not link.introduced and link.goodbye not in (GoodbyeReason.DUPLICATE, GoodbyeReason.CLOSING):
             self.tell_once(NoSession(peer, None, dialed, why))
-        return link.introduced
+        return link.introduced and not link.faulty
 
     def tell_once(self, failure: NoSession) -> None:
         """Give notice of a failed attempt, unless it was given since the last session with that peer."""
@@ -137,7 +143,6 @@ class Engine:
         try:
             return await self.store.log(read.log).read(read.start, read.stop, read.bytes_max)
         except UnavailableError:
-            self.replicator.held[read.log] = self._held(read.log)
             return ()
 
     def _perform(self, effect: Effect) -> None:
@@ -167,6 +172,10 @@ class Engine:
                 f"beyond what the store holds: appending would fork it. The disk lost data or is an old copy; "
                 f"restore the newest store, or wait for a release with 'hydra-sync recover'"
             )
+        elif isinstance(notice, AppendRefused):
+            self.refused[notice.log] = None
+        elif isinstance(notice, Advanced):
+            self.refused.pop(notice.log, None)
         elif isinstance(notice, Receipt):
             self.receipts_changed.fire()
         elif isinstance(notice, Connected) and not notice.tool:
@@ -186,6 +195,9 @@ class Engine:
             self.perform(self.replicator.appended(member, tip, trio.current_time()))
 
         return durable
+
+    def _damaged(self, member: MemberKey) -> None:
+        self.perform(self.replicator.damaged(self._held(member)))
 
     async def _append(self, member: MemberKey) -> None:
         """Write what was fetched; runs that come while a commit is under way share the next one."""

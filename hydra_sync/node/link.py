@@ -42,6 +42,8 @@ class Link:
     def __init__(self, host: Host, number: int, stream: trio.abc.Stream, peer: MemberKey) -> None:
         self.number = number
         self.peer = peer
+        self.faulty = False
+        """Whether the peer broke the protocol."""
         self.goodbye: GoodbyeReason | None = None
         """What the last goodbye gave as its reason, ours or the peer's."""
         self._host = host
@@ -108,6 +110,7 @@ class Link:
         self.send(goodbye)
         self.goodbye = goodbye.reason
         self._why = fault or self._why
+        self.faulty = self.faulty or fault is not None
         self._closing = True
         self._scope.deadline = min(self._scope.deadline, trio.current_time() + GOODBYE_S)
 
@@ -166,6 +169,9 @@ class Link:
                 self._drained = trio.Event()
                 await self._drained.wait()
             read = self._reads.popleft()
+            session = self._host.replicator.sessions.get(self.number)
+            if session is None or read.request not in session.serving:
+                continue  # cancelled while it waited: reading it would be work for nothing
             batches = await self._host.read(read)
             self._host.perform(self._host.replicator.read(read, batches, trio.current_time()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+from collections import deque
 from functools import partial
 
 import trio
@@ -29,7 +30,8 @@ class Meeting:
         self._config = engine.config
         self._channel = seams.channel(engine.config.key, engine.config.keys)
         self._draw = random.Random(seams.entropy(16))  # noqa: S311  jitter, no secret
-        self._strangers = 0
+        self._strangers: deque[trio.CancelScope] = deque()
+        """Handshakes under way, the oldest first."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen and dial until cancelled. Raises `UsageError` if the port cannot be had."""
@@ -46,19 +48,29 @@ class Meeting:
             task_status.started()
 
     async def _welcome(self, transport: trio.SocketStream) -> None:
-        if self._strangers >= HANDSHAKES_MAX:
-            await trio.aclose_forcefully(transport)
-            return
-        self._strangers += 1
         host = _host(transport)  # asked now: nobody knows once the other side has closed
         try:
-            stream, peer = await secured(self._channel.accept, transport)
+            secure = await self._prove(transport)
         except PeerError as error:
             self._engine.tell_once(NoSession(None, host, dialed=False, why=str(error)))
             return
-        finally:
-            self._strangers -= 1
-        await self._engine.carry(stream, peer, dialed=False)
+        if secure is not None:
+            await self._engine.carry(*secure, dialed=False)
+
+    async def _prove(self, transport: trio.SocketStream) -> tuple[trio.abc.Stream, MemberKey] | None:
+        """The handshake of one who came; None if it had to make room.
+
+        A member takes milliseconds, who only holds the door takes as long as it is let: the oldest goes.
+        """
+        if len(self._strangers) >= HANDSHAKES_MAX:
+            self._strangers[0].cancel()
+        with trio.CancelScope() as scope:
+            self._strangers.append(scope)
+            try:
+                return await secured(self._channel.accept, transport)
+            finally:
+                self._strangers.remove(scope)
+        return None
 
     async def _reach(self, member: Member) -> None:
         """Keep a connection to a member whose address we know, or learn."""
@@ -117,6 +129,8 @@ async def _open_listeners(address: Address) -> list[trio.SocketListener]:
                 "with --listen"
             ) from error
         raise UsageError(f"cannot listen at {address}: {error.strerror or error}") from error
+    except UnicodeError as error:
+        raise UsageError(f"cannot listen at {address}: that is no host name") from error
 
 
 def _host(transport: trio.SocketStream) -> str | None:

@@ -13,7 +13,7 @@ from hydra_sync.config import Address, Config, Member
 from hydra_sync.encoding import encode_event
 from hydra_sync.errors import StoreError, UsageError
 from hydra_sync.identity import MemberKey
-from hydra_sync.limits import STORE_ID_BYTES
+from hydra_sync.limits import STALL_S, STORE_ID_BYTES
 from hydra_sync.node.engine import Engine
 from hydra_sync.node.events import Event
 from hydra_sync.node.meeting import Meeting
@@ -99,13 +99,17 @@ class Node:
         store = self._engine.store
         trust = f"restart = {self.config.restart}: that this node never signs two histories rests on its disk"
         halted = [self._engine.halted] if self._engine.halted else []
+        full = [
+            f"the disk has no room for {self.config.alias(log)}'s log: make room, it is tried again every {STALL_S:g} s"
+            for log in self._engine.refused
+        ]
         return Status(
             network=self.config.network,
             network_id=self.config.network_id.hex(),
             node_id=self.config.me.alias,
             listen=str(self.address) if self.address else None,
             restart=self.config.restart,
-            warnings=(*halted, *store.warnings(self.config.alias), trust),
+            warnings=(*halted, *full, *store.warnings(self.config.alias), trust),
             members=tuple(self._member_status(member) for member in self.config.members),
         )
 

@@ -3,6 +3,7 @@
 from hydra_sync.sync.effects import (
     Advanced,
     Append,
+    AppendRefused,
     CaughtUp,
     Connected,
     Disconnected,
@@ -25,6 +26,7 @@ from hydra_sync.sync.replicator import Replicator
 __all__ = [
     "Advanced",
     "Append",
+    "AppendRefused",
     "CaughtUp",
     "Connected",
     "Disconnected",

@@ -9,7 +9,7 @@ from hydra_sync.batch import Batch, parse_batches
 from hydra_sync.chain import DivergedError, verify_run
 from hydra_sync.errors import FormatError, PeerError
 from hydra_sync.identity import MemberKey, NetworkId
-from hydra_sync.limits import CREDIT_BYTES, FRAME_BYTES_MAX, STALL_S
+from hydra_sync.limits import CREDIT_BYTES, FRAME_BYTES_MAX, PROGRESS_BYTES, STALL_S
 from hydra_sync.ranges import SeqRange
 from hydra_sync.wire import Data, Fetch
 
@@ -28,6 +28,8 @@ class Asked:
     prev_hash: bytes | None
     credit: int = CREDIT_BYTES
     waiting_since: float | None = None
+    window_bytes: int = 0
+    """What arrived since the clock runs: too little is no progress, however often it comes."""
     unreturned: int = 0
     cancelled: bool = False
 
@@ -64,7 +66,9 @@ class Asked:
         if self.prev_hash is not None and first.prev_hash != self.prev_hash:
             raise DivergedError(f"the batch of {first.range} stands on another batch than ours before it")
         self.next_seq, self.prev_hash = batches[-1].header.stop, batches[-1].hash
-        self.waiting_since = None
+        self.window_bytes += len(data.records)
+        if self.window_bytes >= PROGRESS_BYTES:
+            self._stop_clock()
         return batches
 
     def spend(self, size: int) -> None:
@@ -89,9 +93,17 @@ class Asked:
         """Start or stop the clock: it runs while the source shows events that it does not send, and may."""
         due = self.next_seq < (shown if self.stop is None else self.stop)
         if not due or self.credit < FRAME_BYTES_MAX:
-            self.waiting_since = None
+            self._stop_clock()
         elif self.waiting_since is None:
             self.waiting_since = now
+
+    def progress(self, now: float) -> None:
+        """Data is arriving that has not come to the end of its frame: the clock starts again."""
+        if self.waiting_since is not None:
+            self.waiting_since, self.window_bytes = now, 0
+
+    def _stop_clock(self) -> None:
+        self.waiting_since, self.window_bytes = None, 0
 
     @property
     def deadline(self) -> float:

@@ -16,6 +16,7 @@ from hydra_sync.wire import Goodbye, Message
 __all__ = [
     "Advanced",
     "Append",
+    "AppendRefused",
     "CaughtUp",
     "Connected",
     "Disconnected",
@@ -167,11 +168,22 @@ class CaughtUp:
 
 @dataclass(frozen=True, slots=True)
 class Diverged:
-    """``peer`` holds another history of ``log`` than we do: its author signed both."""
+    """``peer`` holds another history of ``log`` than we do.
+
+    ``proven`` if it sent what the log's author signed: then the author signed both. Else it says so.
+    """
 
     log: MemberKey
     peer: MemberKey
     seq: int
+    proven: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AppendRefused:
+    """Our own disk has no room for what was fetched of ``log``; it is tried again until there is."""
+
+    log: MemberKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,5 +206,6 @@ Notice = (
     | CaughtUp
     | Diverged
     | OwnLogAhead
+    | AppendRefused
 )
 Effect = Send | TipsDue | Read | Append | Drop | Notice

@@ -25,6 +25,7 @@ from hydra_sync.ranges import SeqRange
 from hydra_sync.sync.asking import Asked
 from hydra_sync.sync.effects import (
     Append,
+    AppendRefused,
     CaughtUp,
     Diverged,
     Effect,
@@ -92,8 +93,8 @@ class Fetcher:
     def progress(self, link: int, now: float) -> None:
         """Data is arriving on ``link``, though no frame is whole yet."""
         for asked in self._asked.values():
-            if asked.link == link and asked.waiting_since is not None:
-                asked.waiting_since = now
+            if asked.link == link:
+                asked.progress(now)
 
     def forget(self, link: int) -> None:
         """The connection is over, and with it what was asked and believed of it."""
@@ -104,6 +105,7 @@ class Fetcher:
     def appended(self, log: MemberKey, tip: Tip, now: float) -> list[Effect]:
         """Our copy of ``log`` is durable up to ``tip``: return credit, and ask for what comes next."""
         state = self._logs[log]
+        state.refusing = False
         state.intake.durable = tip
         if log == self._me:
             state.intake.frontier = tip
@@ -119,7 +121,8 @@ class Fetcher:
         state.intake.rewind()
         state.paused_until = retry_at
         self._unpaid[log].clear()
-        effects: list[Effect] = []
+        effects: list[Effect] = [] if state.refusing else [AppendRefused(log)]
+        state.refusing = True
         for asked in state.asked:
             effects += self._cancel(asked)
         return effects + self._plan(state, now)
@@ -145,7 +148,7 @@ class Fetcher:
         try:
             batches = asked.receive(data, self._network)
         except DivergedError:
-            effects = self._diverged(state, session.peer, session.link, asked.next_seq)
+            effects = self._diverged(state, session.peer, session.link, asked.next_seq, proven=True)
             return [*effects, *self._own_log_ahead(asked, session.peer), *self._plan(state, now)]
         events = SeqRange(batches[0].header.first_seq, batches[-1].header.stop)
         if asked.log == self._me:
@@ -168,12 +171,12 @@ class Fetcher:
         for run, new in ready:
             if new:
                 effects.append(Append(state.log, new))
-            stop = state.intake.frontier.next_seq if new else 0
+            stop = new[-1].header.stop if new else 0
             self._unpaid[state.log].append(_Unpaid(stop, run.link, run.request, run.size))
         effects += self._pay(state, state.intake.durable)
         if conflict is not None:
             peer = self._sessions[conflict.link].peer
-            effects += self._diverged(state, peer, conflict.link, conflict.range.start)
+            effects += self._diverged(state, peer, conflict.link, conflict.range.start, proven=True)
         return effects
 
     def _pay(self, state: LogSync, tip: Tip) -> list[Effect]:
@@ -197,18 +200,20 @@ class Fetcher:
         done = end.reason is EndReason.DONE and not asked.live and asked.missing is None
         if asked.cancelled or done:
             return self._plan(state, now)
+        effects: list[Effect]
         if end.reason in (EndReason.DIVERGED, EndReason.FORKED):
-            effects = self._diverged(state, session.peer, session.link, asked.next_seq)
+            # That is its word, and no proof that the author signed two histories.
+            effects = self._diverged(state, session.peer, session.link, asked.next_seq, proven=False)
         else:
             wait = end.detail / 1000 if end.reason is EndReason.BUSY else STALL_S
             state.refused_until[session.link] = now + min(max(wait, 0.1), STALL_PENALTY_S)
             effects = [SourceReplaced(asked.log, session.peer, f"it answered {end.reason.name.lower()}")]
         return effects + self._plan(state, now)
 
-    def _diverged(self, state: LogSync, peer: MemberKey, link: int, seq: int) -> list[Effect]:
+    def _diverged(self, state: LogSync, peer: MemberKey, link: int, seq: int, *, proven: bool) -> list[Effect]:
         """Keep our history; ask that peer for this log no more while it is connected."""
         state.refused_until[link] = math.inf
-        effects: list[Effect] = [Diverged(state.log, peer, seq)]
+        effects: list[Effect] = [Diverged(state.log, peer, seq, proven)]
         for asked in state.asked:
             if asked.link == link:
                 effects += self._cancel(asked)

@@ -6,6 +6,7 @@ same calls it returns the same effects.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -15,9 +16,10 @@ from hydra_sync.chain import Tip
 from hydra_sync.errors import PeerError
 from hydra_sync.identity import MemberKey, NetworkId
 from hydra_sync.limits import (
-    PROGRESS_BYTES,
+    SHUN_S,
     TEXT_BYTES_MAX,
     TOOLS_MAX,
+    UNINTRODUCED_MAX,
 )
 from hydra_sync.sync.effects import (
     Advanced,
@@ -75,6 +77,7 @@ class Replicator:
         """The one link to each connected member's node."""
         self.held: dict[MemberKey, LogTip] = dict(held)
         self._hello = hello
+        self._shunned_until: dict[MemberKey, float] = {}
         self._receipts = Receipts(self.held[me].tip)
         self._fetcher = Fetcher(
             me=me,
@@ -101,7 +104,12 @@ class Replicator:
     def connect(self, link: int, peer: MemberKey, *, dialed: bool, now: float) -> list[Effect]:
         """A channel to ``peer`` is open; ``link`` is a number never used before."""
         self.sessions[link] = Session(link, peer, dialed, now)
-        return [Send(link, self._hello)]
+        silent = [session for session in self.sessions.values() if session.peer == peer and not session.introduced]
+        drops: list[Effect] = []
+        for session in silent[:-UNINTRODUCED_MAX]:
+            if session.state is not State.CLOSED:
+                drops += self._drop(session.link, GoodbyeReason.BUSY, "too many connections that say nothing")
+        return [*drops, Send(link, self._hello)]
 
     def disconnect(self, link: int, why: str, now: float) -> list[Effect]:
         """The channel is closed, whoever closed it. Unknown links are no news."""
@@ -109,20 +117,19 @@ class Replicator:
         if session is None:
             return []
         self._leave(session)
+        if session.faulty:
+            self._shunned_until[session.peer] = now + SHUN_S
         gone = session.introduced and (session.is_tool or session.peer not in self.nodes)
         notice = [Disconnected(session.peer, tool=session.is_tool, why=why)] if gone else []
         return [*notice, *self._fetcher.plan_all(now)]
 
     def heard(self, link: int, now: float, *, partial: int) -> None:
-        """Bytes arrived on ``link``; the frame they left unfinished, if any, is of ``partial`` bytes.
+        """Bytes arrived on ``link``, and left a frame unfinished of which ``partial`` bytes are here.
 
         A frame of data that grows is progress, however slow the line, for as long as a frame may take.
         """
         session = self.sessions.get(link)
-        if session is None:
-            return
-        session.heard(now, partial=partial > 0)
-        if partial >= PROGRESS_BYTES:
+        if session is not None and session.heard(now, partial=partial):
             self._fetcher.progress(link, now)
 
     def receive(self, link: int, message: Message, now: float) -> list[Effect]:
@@ -140,8 +147,9 @@ class Replicator:
         """The peer on ``link`` broke the protocol: drop it. Unknown links are no news."""
         if link not in self.sessions:
             return []
-        text = fault.encode()[:TEXT_BYTES_MAX].decode(errors="ignore")
-        return self._drop(link, GoodbyeReason.PROTOCOL, text, fault=fault)
+        printable = "".join(char if char.isprintable() else " " for char in fault)
+        text = printable.encode()[:TEXT_BYTES_MAX].decode(errors="ignore")
+        return self._drop(link, GoodbyeReason.PROTOCOL, text, fault=printable)
 
     def stop(self) -> list[Effect]:
         """This node stops: say goodbye to everybody, and ask nobody for anything any more."""
@@ -169,20 +177,30 @@ class Replicator:
         if log == self.me:
             self._receipts.extend(tip)
         effects: list[Effect] = [Advanced(log, tip.next_seq)]
+        effects += self._show(log)
         for session in self.sessions.values():
             if session.state is State.CLOSED:
                 continue
-            if session.tips_sent:
-                session.unshown[log] = None
-                effects.append(TipsDue(session.link))
             for serving in list(session.serving.values()):
                 if serving.fetch.log == log:
                     effects += self._serve(session, serving)
         return effects + self._fetcher.appended(log, tip, now)
 
+    def _show(self, log: MemberKey) -> list[Effect]:
+        """Everybody is to see what we hold of this log now."""
+        told = [s for s in self.sessions.values() if s.tips_sent and s.state is not State.CLOSED]
+        for session in told:
+            session.unshown[log] = None
+        return [TipsDue(session.link) for session in told]
+
     def append_failed(self, log: MemberKey, retry_at: float, now: float) -> list[Effect]:
         """Our disk refused an `Append`: ask for nothing of this log before ``retry_at``."""
         return self._fetcher.append_failed(log, retry_at, now)
+
+    def damaged(self, held: LogTip) -> list[Effect]:
+        """Damage was found in our copy of a log: what is shown of it ends at the first hole."""
+        self.held[held.log] = held
+        return self._show(held.log)
 
     # Time
 
@@ -247,6 +265,8 @@ class Replicator:
             fault = f"wrong network: it is in {hello.network.hex()[:16]}, we are in {self.network.hex()[:16]}"
             return self._drop(link, GoodbyeReason.WRONG_NETWORK, text, fault=fault)
         session.hello = hello
+        if now < self._shunned_until.get(session.peer, -math.inf):
+            return self._drop(link, GoodbyeReason.BUSY, f"you broke the protocol, try again in {SHUN_S:g} s")
         if hello.role is Role.TOOL:
             if sum(other.is_tool for other in self.sessions.values()) > TOOLS_MAX:
                 return self._drop(link, GoodbyeReason.BUSY, f"{TOOLS_MAX} tools are connected, try again later")
@@ -326,6 +346,7 @@ class Replicator:
     def _drop(self, link: int, reason: GoodbyeReason, text: str, *, fault: str | None = None) -> list[Effect]:
         session = self.sessions[link]
         session.state = State.CLOSED
+        session.faulty = session.faulty or fault is not None
         self._leave(session)
         return [Drop(link, Goodbye(reason, text), fault)]
 

@@ -75,6 +75,8 @@ class LogSync:
     """How often in a row a link made no progress: who promises and does not deliver is believed less and less."""
     overtake_at: float | None = None
     """When others may be asked for what the author, whom we follow, does not show; in the past: now."""
+    refusing: bool = False
+    """Our own disk refused, and nothing was appended since."""
     behind: bool = False
     events_seen: int = 0
     bytes_seen: int = 0

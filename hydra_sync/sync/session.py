@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from hydra_sync.errors import PeerError
 from hydra_sync.identity import MemberKey
-from hydra_sync.limits import FETCHES_PER_SESSION_MAX, FRAME_S, HANDSHAKE_S, PING_S, PROBE_S, SILENCE_S
+from hydra_sync.limits import FETCHES_PER_SESSION_MAX, FRAME_S, HANDSHAKE_S, PING_S, PROBE_S, PROGRESS_BYTES, SILENCE_S
 from hydra_sync.sync.effects import Drop, Effect, Send
 from hydra_sync.sync.serving import Serving
 from hydra_sync.sync.transitions import State, next_state
@@ -36,8 +36,12 @@ class Session:
     """Whether the peer's full tips have come."""
     heard_at: float = field(init=False)
     frame_since: float | None = None
+    frame_bytes: int = 0
+    """How far the unfinished frame had come when it last made progress."""
     pinged_at: float = -math.inf
     probe_until: float = math.inf
+    faulty: bool = False
+    """Whether the peer broke the protocol."""
 
     def __post_init__(self) -> None:
         self.heard_at = self.opened_at
@@ -55,19 +59,26 @@ class Session:
     def is_tool(self) -> bool:
         return self.hello is not None and self.hello.role is Role.TOOL
 
-    def heard(self, now: float, *, partial: bool) -> None:
-        """Bytes arrived; ``partial`` says whether they left a frame unfinished."""
+    def heard(self, now: float, *, partial: int) -> bool:
+        """Bytes arrived, and so many of them are of an unfinished frame; whether that is progress.
+
+        A frame that grows by `PROGRESS_BYTES` carries data. One that drips does not.
+        """
         self.heard_at = now
         self.probe_until = math.inf
         if not partial:
-            self.frame_since = None
-        elif self.frame_since is None:
+            self.frame_since, self.frame_bytes = None, 0
+            return False
+        if self.frame_since is None:
             self.frame_since = now
+        grew = partial >= self.frame_bytes + PROGRESS_BYTES
+        self.frame_bytes = partial if grew or partial < self.frame_bytes else self.frame_bytes
+        return grew
 
     def receive(self, message: Message) -> None:
         """Step the state machine. Raises `PeerError` for a message out of place."""
         self.state = next_state(self.state, message)
-        self.frame_since = None
+        self.frame_since, self.frame_bytes = None, 0
 
     def begin(self, fetch: Fetch) -> Serving:
         """Start to serve ``fetch``. Raises `PeerError` for a request id in use, or one too many."""

@@ -32,9 +32,9 @@ def byte_string(value: object, *, size: int | None = None, most: int | None = No
 
 
 def text(value: object, *, most: int) -> str:
-    """``value`` as a text of at most ``most`` bytes of UTF-8."""
-    if type(value) is not str or len(value.encode()) > most:
-        raise PeerError(f"expected a text of at most {most} bytes, got {_shown(value)}")
+    """``value`` as a text of at most ``most`` bytes of UTF-8 that can be shown on a terminal as it is."""
+    if type(value) is not str or len(value.encode()) > most or not value.isprintable():
+        raise PeerError(f"expected a printable text of at most {most} bytes, got {_shown(value)}")
     return value
 
 

@@ -77,10 +77,8 @@ class FrameReader:
 
     @property
     def partial(self) -> int:
-        """Bytes of the frame that has begun and not ended, once it has said so much; 0 if there is none."""
-        if len(self._buffer) < _LENGTH_BYTES:
-            return len(self._buffer)
-        return _LENGTH_BYTES + int.from_bytes(self._buffer[:_LENGTH_BYTES])
+        """Bytes that have arrived of a frame that has not ended; 0 if there is none."""
+        return len(self._buffer)
 
     def feed(self, data: bytes) -> Iterator[Message]:
         """The messages that ``data`` completes. Raises `PeerError` at the first broken one.

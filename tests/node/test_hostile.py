@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import trio
+from cryptography import x509
 
+import hydra_sync.channel as channel_module
 from hydra_sync import Address, Member, Node, PeerError, SeqRange, SigningKey
 from hydra_sync.chain import Tip
 from hydra_sync.channel import TlsChannel
@@ -34,6 +37,7 @@ from hydra_sync.wire import (
     LogTip,
     Message,
     Ping,
+    Pong,
     Role,
     Tips,
     encode_frame,
@@ -160,6 +164,98 @@ async def test_a_member_cannot_pose_as_another(make_network: NetworkMaker) -> No
         peers = {session.peer for session in alice._engine.replicator.sessions.values()}
         assert network.configs["carol"].key.member in peers
         assert alice.config.alias(network.configs["carol"].key.member) == "carol"
+
+
+async def test_a_leaf_in_the_name_of_another_is_refused(
+    make_network: NetworkMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """carol signs a leaf that names bob as its issuer: his key did not sign it."""
+    network = make_network("alice", "bob", "carol")
+    bob = network.configs["bob"].key.member.hex()
+    make = channel_module._certificate
+
+    def forge(subject: str, issuer: str, *args: Any, anchor: bool) -> Any:
+        return make(subject, issuer if anchor else bob, *args, anchor=anchor)
+
+    monkeypatch.setattr(channel_module, "_certificate", forge)
+    forged = impostor(network, "carol")
+    monkeypatch.undo()
+    async with undisturbed(network) as alice:
+        await _is_refused(forged, network)
+        assert len(alice._engine.replicator.sessions) == 1
+    failures = network.told("alice", NoSession)
+    assert any(isinstance(failure, NoSession) and "belongs to no member" in failure.why for failure in failures)
+
+
+async def _is_refused(channel: TlsChannel, network: Network) -> None:
+    """A session over this channel comes to nothing."""
+    try:
+        stream, _ = await dial(channel, address_of(network, "alice"), expected=None)
+    except PeerError:
+        return
+    with trio.fail_after(30):
+        await _until_closed(stream)
+    await trio.aclose_forcefully(stream)
+
+
+@pytest.mark.parametrize("name", [b"\x82\x01\xff", b"\x81\x01\xff", b"\x86\x01\xff"], ids=["dns", "mail", "uri"])
+async def test_a_leaf_that_python_cannot_take_apart_harms_nobody(
+    make_network: NetworkMaker, monkeypatch: pytest.MonkeyPatch, name: bytes
+) -> None:
+    """It is signed by a member and verifies, and a name in it is no text."""
+    network = make_network("alice", "bob", "carol")
+    sign = x509.CertificateBuilder.sign
+    names = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), b"\x30" + bytes([len(name)]) + name)
+
+    def sign_oddly(self: x509.CertificateBuilder, *args: Any) -> x509.Certificate:
+        return sign(self.add_extension(names, critical=False), *args)
+
+    monkeypatch.setattr(x509.CertificateBuilder, "sign", sign_oddly)
+    odd = impostor(network, "carol")
+    monkeypatch.undo()
+    async with undisturbed(network) as alice:
+        await _is_refused(odd, network)
+        assert len(alice._engine.replicator.sessions) == 1
+    failures = network.told("alice", NoSession)
+    assert any(isinstance(failure, NoSession) and "cannot be read" in failure.why for failure in failures)
+
+
+@pytest.mark.parametrize("advertise", ["a..b:1", ".:1", "x" * 64 + ":1", "-ß-:9"])
+async def test_an_address_that_is_none_harms_nobody(make_network: NetworkMaker, advertise: str) -> None:
+    """carol says that she listens at what no resolver takes, and leaves: nobody stumbles over it."""
+    network = make_network("alice", "bob", "carol")
+    network.hidden("carol", seen_from="alice")
+    async with undisturbed(network) as alice:
+        async with carol_dials(network) as raw:
+            await raw.send(hello(network, advertise=advertise), carols_tips(network))
+            await until(connected(alice, "carol"))
+        await until(lambda: not connected(alice, "carol")())
+        await trio.sleep(0.3)
+
+
+async def test_fetches_that_are_cancelled_cost_nothing(make_network: NetworkMaker) -> None:
+    """Fetch and Cancel by the thousand: the reads behind them are not done."""
+    network = make_network("alice", "bob", "carol")
+    async with undisturbed(network) as alice, carol_dials(network) as raw:
+        await alice.append_many([bytes(1000) for _ in range(1000)])
+        reads = 0
+        really_read = alice._engine.read
+
+        async def read(request: Any) -> Any:
+            nonlocal reads
+            reads += 1
+            return await really_read(request)
+
+        alice._engine.read = read  # type: ignore[method-assign]
+        key = network.configs["alice"].key.member
+        await raw.send(hello(network), carols_tips(network))
+        for number in range(0, 3000, 100):
+            churn = [(Fetch(n, key, 0, None, None, 1 << 21), Cancel(n)) for n in range(number, number + 100)]
+            await raw.send(*[message for pair in churn for message in pair])
+        await raw.send(Ping(77))
+        while await raw.receive(Pong) != Pong(77):
+            pass
+        assert reads < 1000
 
 
 async def test_another_network_of_the_same_members_is_refused(make_network: NetworkMaker) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hydra_sync.batch import Batch
 from hydra_sync.chain import DivergedError, Tip
 from hydra_sync.errors import PeerError
-from hydra_sync.limits import CREDIT_BYTES, FRAME_BYTES_MAX, STALL_S
+from hydra_sync.limits import CREDIT_BYTES, FRAME_BYTES_MAX, PROGRESS_BYTES, STALL_S
 from hydra_sync.ranges import SeqRange
 from hydra_sync.sync.asking import Asked
 from hydra_sync.wire import Data, Fetch
@@ -44,8 +44,22 @@ def test_data_moves_the_fetch_on() -> None:
     assert fetch.receive(data(LOG[:3]), NETWORK) == tuple(LOG[:3])
     assert (fetch.next_seq, fetch.prev_hash) == (6, LOG[2].hash)
     assert fetch.credit == CREDIT_BYTES - len(records(LOG[:3]))
-    assert fetch.deadline == math.inf
     assert fetch.receive(data(LOG[3:5]), NETWORK) == tuple(LOG[3:5])
+    fetch.watch(10, 101.0)
+    assert fetch.deadline == math.inf
+
+
+def test_a_drip_of_true_data_is_no_progress() -> None:
+    """The clock goes on while a source that has much more sends a little; enough at once starts it again."""
+    fetch = asked(prev=GENESIS)
+    fetch.watch(20, 100.0)
+    fetch.receive(data(LOG[:1]), NETWORK)
+    fetch.watch(20, 104.0)
+    assert fetch.deadline == 100 + STALL_S
+    fetch.window_bytes = PROGRESS_BYTES
+    fetch.receive(data(LOG[1:2]), NETWORK)
+    fetch.watch(20, 104.5)
+    assert fetch.deadline == 104.5 + STALL_S
 
 
 def test_a_fetch_in_the_middle_takes_the_batch_around_it() -> None:

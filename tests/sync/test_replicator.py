@@ -16,6 +16,7 @@ from hydra_sync.limits import (
     CREDIT_BYTES_MAX,
     FETCHES_PER_SESSION_MAX,
     FRAME_S,
+    PROGRESS_BYTES,
     RANGES_PER_NODE,
     SILENCE_S,
     STALL_S,
@@ -554,13 +555,26 @@ def test_a_drip_is_no_progress(rig: Rig, log: list[Batch]) -> None:
     assert replaced
 
 
+def test_a_frame_that_drips_is_no_progress(rig: Rig, log: list[Batch]) -> None:
+    """However large a frame was announced and has become: a byte now and then is not data arriving."""
+    rig.join(LINK_A, A, {A: log})
+    rig.join(LINK_B, B, {A: log})
+    replaced = []
+    while rig.now < 100 + 3 * STALL_S and not replaced:
+        rig.now += 1
+        rig.core.heard(LINK_A, rig.now, partial=100_000 + int(rig.now))
+        rig.core.heard(LINK_B, rig.now, partial=False)
+        replaced = kinds(rig.core.tick(rig.now), SourceReplaced)
+    assert replaced
+
+
 def test_a_growing_frame_is_progress(rig: Rig, log: list[Batch]) -> None:
     """A large frame on a slow line is waited for, as long as it grows."""
     rig.join(LINK_A, A, {A: log})
     rig.join(LINK_B, B, {A: log})
-    for _ in range(int(FRAME_S) - 1):
+    for second in range(1, int(FRAME_S)):
         rig.now += 1
-        rig.core.heard(LINK_A, rig.now, partial=100_000)
+        rig.core.heard(LINK_A, rig.now, partial=second * PROGRESS_BYTES)
         rig.core.heard(LINK_B, rig.now, partial=False)
         assert not kinds(rig.core.tick(rig.now), SourceReplaced, Drop)
 
@@ -760,7 +774,7 @@ def test_two_histories_keep_ours_and_blame_no_relay() -> None:
     rig = Rig(held={A: mine})
     (fetch,) = fetches(rig.join(LINK_B, B, {A: theirs}))
     effects = rig.say(LINK_B, Data(fetch.request, records(theirs[10:])))
-    assert Diverged(rig.members[A], rig.members[B], 10) in effects
+    assert Diverged(rig.members[A], rig.members[B], 10, proven=True) in effects
     assert not kinds(effects, Append, Drop)
     assert sends(effects, Cancel) == [Cancel(fetch.request)]
     later = rig.say(LINK_B, End(fetch.request, 20, EndReason.CANCELLED))
@@ -796,7 +810,7 @@ def test_a_conflict_that_shows_late_is_reported(rig: Rig) -> None:
     effects = rig.say(LINK_A, Data(asked[0].request, mine[0].record))
     assert len(kinds(effects, Append)) == 1
     effects = rig.say(LINK_A, Data(asked[1].request, mine[1].record))
-    assert Diverged(rig.members[A], rig.members[B], 2048) in effects
+    assert Diverged(rig.members[A], rig.members[B], 2048, proven=True) in effects
     assert not kinds(effects, Drop)
     for fetch in asked:
         effects += rig.say(LINK_A, End(fetch.request, 2048, EndReason.DONE))

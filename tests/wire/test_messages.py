@@ -101,6 +101,11 @@ def test_every_type_is_in_the_transcript() -> None:
     assert list(MESSAGE_TYPES) == list(range(13))
 
 
+def printable(size: int) -> st.SearchStrategy[str]:
+    """What may be shown on a terminal as it is."""
+    return st.text(max_size=size).filter(str.isprintable)
+
+
 uints = st.integers(0, 30) | st.integers(0, UINT_MAX)
 hashes = st.binary(min_size=32, max_size=32)
 members = hashes.map(MemberKey)
@@ -130,13 +135,13 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(
         Hello,
         network=hashes,
-        agent=st.text(max_size=30),
+        agent=printable(30),
         role=st.sampled_from(Role),
         store_id=st.binary(min_size=16, max_size=16),
         founding=st.booleans(),
-        advertise=st.text(max_size=60),
+        advertise=printable(60),
         versions=st.lists(uints, max_size=16).map(tuple),
-        limits=st.dictionaries(st.text(max_size=30), uints, max_size=5),
+        limits=st.dictionaries(printable(30), uints, max_size=5),
     ),
     st.builds(Tips, st.booleans(), st.lists(log_tips(), max_size=3).map(tuple)),
     st.builds(Prepare, members, uints),
@@ -154,7 +159,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
     ),
     st.builds(Ping, uints),
     st.builds(Pong, uints),
-    st.builds(Goodbye, st.sampled_from(GoodbyeReason), st.text(max_size=100)),
+    st.builds(Goodbye, st.sampled_from(GoodbyeReason), printable(100)),
 )
 
 
@@ -306,3 +311,10 @@ def test_what_a_log_holds() -> None:
     """From the first seq to the tip, but for the holes."""
     tip = LogTip(ALICE, Tip(0, 10, HASH), 2, (SeqRange(4, 6), SeqRange(8, 9)))
     assert [seq for seq in range(12) if tip.holds(seq)] == [2, 3, 6, 7, 9]
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "two\nlines", "a\x00b", "\u202eright to left"])
+def test_what_would_disturb_a_terminal_is_refused(text: str) -> None:
+    """Words of a peer are shown to people: no escape sequences, no line of its own making."""
+    with pytest.raises(PeerError, match="printable"):
+        decode_message(encode_frame(Goodbye(GoodbyeReason.CLOSING, text))[4:])
