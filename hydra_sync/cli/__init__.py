@@ -8,6 +8,7 @@ import sys
 import click
 
 from hydra_sync.cli.append import append
+from hydra_sync.cli.chaos_proxy import chaos_proxy
 from hydra_sync.cli.demo import demo
 from hydra_sync.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE, exit_code, leaves
 from hydra_sync.cli.fetch import fetch
@@ -15,13 +16,14 @@ from hydra_sync.cli.init import init
 from hydra_sync.cli.keygen import keygen
 from hydra_sync.cli.read import follow, read
 from hydra_sync.cli.run import run
+from hydra_sync.cli.simulate import simulate
 from hydra_sync.cli.status import status
 from hydra_sync.cli.verify import verify
 from hydra_sync.version import VERSION
 
 __all__ = ["cli", "main"]
 
-COMMANDS = (keygen, init, run, append, read, follow, fetch, status, verify, demo)
+COMMANDS = (keygen, init, run, append, read, follow, fetch, status, verify, demo, simulate, chaos_proxy)
 
 
 class _InOrder(click.Group):
@@ -34,8 +36,8 @@ class _InOrder(click.Group):
 @click.group(
     cls=_InOrder,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 2 wrong use or configuration, 3 damaged or unverifiable data, "
-    "4 a peer or missing events, 5 the disk, 130 interrupted. Try: hydra-sync demo",
+    epilog="Exit codes: 0 done, 1 a simulation found a bug, 2 wrong use or configuration, 3 damaged or unverifiable "
+    "data, 4 a peer or missing events, 5 the disk, 130 interrupted. Try: hydra-sync demo",
 )
 @click.version_option(VERSION, prog_name="hydra-sync")
 def cli() -> None:

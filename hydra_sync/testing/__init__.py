@@ -57,19 +57,32 @@ armed at operations, which an `Injector` carries out.
 
 from hydra_sync.testing import faults
 from hydra_sync.testing._trio_internals import TrioChangedError
+from hydra_sync.testing.campaign import Campaign, run_campaign
 from hydra_sync.testing.clock import MS, SECOND, US
+from hydra_sync.testing.cluster import INVARIANTS, Cluster, open_cluster
 from hydra_sync.testing.connections import Farewell
 from hydra_sync.testing.disk import DISK_EFFECTS, DiskSpeed, SimDisk
+from hydra_sync.testing.exports import perfetto_json, shiviz_log
 from hydra_sync.testing.host import Host, HostDiedError
+from hydra_sync.testing.hostile import PROGRAMS
 from hydra_sync.testing.injector import Injector
+from hydra_sync.testing.insider import HostileProgram, Insider
+from hydra_sync.testing.invariant import Invariant, InvariantError
+from hydra_sync.testing.ledger import Delivery, Ledger
 from hydra_sync.testing.links import Link, Shape
+from hydra_sync.testing.loading import find_scenario, find_scenarios
 from hydra_sync.testing.network import Network
 from hydra_sync.testing.operations import Operation, Operations, Phase
 from hydra_sync.testing.platter import SECTOR_BYTES, Image, Keep
 from hydra_sync.testing.scheduler import LivelockError, Policy
+from hydra_sync.testing.shrink import NotReplayedError, Shrunk, shrink
+from hydra_sync.testing.signals import reachable, sometimes
+from hydra_sync.testing.simulate import Simulation, SimulationError, simulate
 from hydra_sync.testing.streams import Stream
+from hydra_sync.testing.swarm import Swarm
 from hydra_sync.testing.trace import Row, Trace
 from hydra_sync.testing.tripwires import TripwireError
+from hydra_sync.testing.view import write_html
 from hydra_sync.testing.wall_clock import EPOCH_US, WallClock
 from hydra_sync.testing.world import DeadlockError, Result, TimeLimitError, World, current_host
 
@@ -96,6 +109,13 @@ __all__ = [
     "Operation",
     "Phase",
     "Policy",
+    "shrink",
+    "Shrunk",
+    "Campaign",
+    "run_campaign",
+    "find_scenario",
+    "find_scenarios",
+    "NotReplayedError",
     "DeadlockError",
     "HostDiedError",
     "LivelockError",
@@ -108,4 +128,23 @@ __all__ = [
     "EPOCH_US",
     "SECTOR_BYTES",
     "DISK_EFFECTS",
+    "simulate",
+    "Simulation",
+    "SimulationError",
+    "Cluster",
+    "open_cluster",
+    "Swarm",
+    "INVARIANTS",
+    "Invariant",
+    "InvariantError",
+    "Delivery",
+    "Ledger",
+    "HostileProgram",
+    "Insider",
+    "PROGRAMS",
+    "sometimes",
+    "reachable",
+    "write_html",
+    "perfetto_json",
+    "shiviz_log",
 ]

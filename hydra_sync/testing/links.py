@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeVarTuple
 
 from hydra_sync.testing.clock import MS, SECOND
-from hydra_sync.testing.engine import Engine
+from hydra_sync.testing.streams import Streams
+from hydra_sync.testing.trace import Data
 
-__all__ = ["Flow", "Link", "Shape", "next_retry_ns"]
+__all__ = ["Carrier", "Flow", "Link", "Shape", "Timetable", "next_retry_ns"]
 
 Ts = TypeVarTuple("Ts")
 
@@ -41,6 +42,33 @@ class Flow(Protocol):
     floor_ns: int
 
 
+class Timetable(Protocol):
+    """Says what time it is, and calls back."""
+
+    @property
+    def now_ns(self) -> int:
+        """Since the beginning."""
+
+    def at(self, time_ns: int, act: Callable[[*Ts], object], *args: *Ts) -> None:
+        """Call ``act`` at a time, or now if that has passed; in order of calling among equals."""
+
+
+class Carrier(Protocol):
+    """What links need of the world they are in: a simulated one, or a proxy's."""
+
+    @property
+    def clock(self) -> Timetable: ...
+
+    @property
+    def streams(self) -> Streams: ...
+
+    def row(self, kind: str, host: str, data: Data = (), cause: int = -1) -> int:
+        """Write down what happened."""
+
+    def bit(self, effect: str) -> None:
+        """Count that a fault had an effect."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Stalled:
     since_ns: int
@@ -65,7 +93,7 @@ def next_retry_ns(since_ns: int, now_ns: int) -> int:
 class Link:
     """Carries packets one way, from ``source`` to ``target``."""
 
-    def __init__(self, engine: Engine, source: str, target: str, shape: Shape) -> None:
+    def __init__(self, engine: Carrier, source: str, target: str, shape: Shape) -> None:
         self.source = source
         self.target = target
         self.shape = self.usual = shape

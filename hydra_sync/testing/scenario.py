@@ -31,12 +31,13 @@ class Setup:
 
     def to_json(self) -> str:
         fields = {"nodes": self.nodes, "seconds": self.seconds, "operations": self.operations}
-        return json.dumps(fields | {"plan": plan_to_json(self.plan)})
+        return f'{json.dumps(fields)[:-1]}, "plan": {plan_to_json(self.plan)}}}'
 
     @classmethod
     def from_json(cls, text: str) -> Setup:
         fields = json.loads(text)
-        return cls(fields["nodes"], fields["seconds"], fields["operations"], plan_from_json(fields["plan"]))
+        plan = plan_from_json(json.dumps(fields["plan"]))
+        return cls(fields["nodes"], fields["seconds"], fields["operations"], plan)
 
 
 @dataclass(frozen=True, slots=True)

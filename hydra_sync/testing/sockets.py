@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket as stdlib
+import struct
 from typing import Final, Self
 
 import trio
@@ -24,6 +25,7 @@ from hydra_sync.testing.operations import Operation, Strike, run_phase
 __all__ = ["SimResolver", "SimSocket", "SimSocketFactory"]
 
 _ANY: Final = "0.0.0.0"  # noqa: S104 (nothing real is bound)
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
 def _error(number: int) -> OSError:
@@ -46,6 +48,7 @@ class SimSocket(trio.socket.SocketType):
         self._owner = owner
         self._serial = network.new_socket()
         self._closed = False
+        self._resets = False
         self._local: Address = (_ANY, 0)
         self._listener: Listener | None = None
         self._endpoint: Endpoint | None = None
@@ -79,7 +82,9 @@ class SimSocket(trio.socket.SocketType):
         return int((level, optname) == (stdlib.SOL_SOCKET, stdlib.SO_ACCEPTCONN) and self._listener is not None)
 
     def setsockopt(self, level: int, optname: int, value: object, optlen: int | None = None) -> None:
-        """Accepts everything: no option has an effect here."""
+        """Accepts everything. Only not to linger (`SO_LINGER` of zero) has an effect: closing then resets."""
+        if (level, optname) == (stdlib.SOL_SOCKET, stdlib.SO_LINGER):
+            self._resets = value == _NO_LINGER
 
     def is_readable(self) -> bool:
         end = self._endpoint
@@ -204,6 +209,8 @@ class SimSocket(trio.socket.SocketType):
             self._dial.abandon()
             self._dial.answered.wake()
         if self._endpoint is not None:
+            if self._resets and self._endpoint.alive:
+                self._endpoint.abort()
             self._endpoint.close()
             self._endpoint.readable.wake()
             self._endpoint.writable.wake()

@@ -104,6 +104,8 @@ class World:
         self._started = False
         self._digest = ""
         self._forced = 0
+        self._steps = 0
+        self._ended_s = 0.0
 
     # Who is there
 
@@ -163,6 +165,16 @@ class World:
     def after(self, delay_ns: int, act: Callable[[*Ts], object], *args: *Ts) -> None:
         """Call ``act`` so much later; see `at`."""
         self.at(self.clock.now_ns + delay_ns, act, *args)
+
+    @property
+    def steps(self) -> int:
+        """How many steps tasks had made when the run ended, however it did."""
+        return self._steps
+
+    @property
+    def virtual_s(self) -> float:
+        """When the run ended, in virtual seconds."""
+        return self._ended_s
 
     def random(self, name: str) -> Stream:
         """A stream of random integers for the scenario itself, of this world's seed."""

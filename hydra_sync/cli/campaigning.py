@@ -1,0 +1,215 @@
+"""Runs simulated seeds for a command line, one or a whole campaign, and says what came of them. Does I/O.
+
+``hydra-sync simulate`` and ``python -m simulations`` are two ways in.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from hydra_sync.cli.campaign_report import Pace, campaign_json, count, say, show_campaign, show_finding
+from hydra_sync.errors import UsageError
+from hydra_sync.testing.campaign import Campaign, run_campaign
+from hydra_sync.testing.errands import write_diagram
+from hydra_sync.testing.findings import Finding, explain_difference, look_into, worth_a_look
+from hydra_sync.testing.loading import find_scenario
+from hydra_sync.testing.replay import read_setup, write_setup, write_trace
+from hydra_sync.testing.scenario import Outcome, Scenario, Setup
+from hydra_sync.testing.scheduler import Policy
+from hydra_sync.testing.shrink import shrink
+from hydra_sync.testing.tally import Tally, short_name
+from hydra_sync.testing.verdicts import USUAL, Verdict, code_version
+
+__all__ = ["EXIT_FOUND", "SEEDS", "Replay", "Single", "run_many", "run_one"]
+
+EXIT_FOUND: Final = 1  # a bug was found, as when a test fails
+NEWS_S: Final = 30.0  # between lines of progress where there is no terminal to draw on
+
+Replay = Callable[[str, int], Sequence[str]]
+"""The words of the command that runs a seed of a scenario (``MODULE:SCENARIO``) once more."""
+
+
+class _Seeds(click.ParamType[range]):
+    name = "A:B"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> range:
+        if isinstance(value, range):
+            return value
+        start, colon, stop = str(value).partition(":")
+        if not start.isdecimal() or not stop.isdecimal() or not colon or int(start) >= int(stop):
+            self.fail(f"{value!r} is no range of seeds: write 0:200 for the seeds 0 to 199", param, ctx)
+        return range(int(start), int(stop))
+
+
+SEEDS: Final = _Seeds()
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """One seed to run, and what to write about it."""
+
+    scenario: str
+    seed: int
+    setup_file: Path | None = None
+    policy: Policy = "random"
+    trace_file: Path | None = None
+    html_file: Path | None = None
+    shrink_to: Path | None = None
+
+
+def run_one(single: Single, replay: Replay, *, as_json: bool) -> int:
+    """Run one seed and say what came of it; the exit code."""
+    console = Console(stderr=as_json)
+    scenario = find_scenario(single.scenario)
+    setup = scenario.draw(single.seed) if single.setup_file is None else read_setup(single.setup_file)
+    record = single.trace_file is not None or single.html_file is not None
+    say(console, f"{scenario.name}, seed {single.seed}: {_setup_words(setup)}")
+    began_s = time.perf_counter()
+    outcome = scenario.run(single.seed, setup, record=record, policy=single.policy)
+    wall_s = time.perf_counter() - began_s
+    say(
+        console,
+        f"{outcome.virtual_s:.3f} virtual seconds in {wall_s:.2f} s, {outcome.steps:,} steps, digest {outcome.digest}",
+    )
+    _write_files(console, single, outcome)
+    words = _replay_words(replay, single.scenario, single.seed, single.setup_file, single.policy)
+    shrunk = _say_failure(console, single, scenario, outcome, words, replay)
+    if as_json:
+        verdict = Verdict.of(outcome, code_version(single.scenario), single.scenario, wall_s)
+        extra = {"replay": words, "shrunk": shrunk}
+        click.echo(json.dumps(json.loads(verdict.to_json()) | extra))
+    return 0 if outcome.failure is None else EXIT_FOUND
+
+
+def run_many(campaign: Campaign, replay: Replay, *, with_shrinking: bool, shrink_s_max: float, as_json: bool) -> int:
+    """Run a campaign, look into what it finds, and say it; the exit code."""
+    console = Console(stderr=as_json)
+    began_s = time.perf_counter()
+    pace = Pace()
+    with _progress(campaign.size) as show_progress:
+
+        def on_verdict(verdict: Verdict, tally: Tally) -> None:
+            pace.add(verdict, time.perf_counter() - began_s)
+            show_progress(tally, pace)
+            if verdict.failure is not None and verdict.environment == USUAL:
+                _say_failed(console, verdict, replay)
+
+        tally = run_campaign(campaign, on_verdict)
+    directory = campaign.results.parent
+    findings = _look_into(console, tally, directory, campaign.jobs, with_shrinking, shrink_s_max)
+    repeats = {finding.verdict.key: _finding_words(replay, finding) for finding in findings}
+    for finding in findings:
+        show_finding(console, finding, repeats[finding.verdict.key])
+    differences = {one.key: explain_difference(one, other, directory) for one, other in tally.differing}
+    for one, other in tally.differing:
+        words = f"{short_name(one.scenario)} {one.seed} is not deterministic under {other.environment}: "
+        say(console, words + differences[one.key], "red")
+    show_campaign(console, campaign, tally, pace)
+    if as_json:
+        click.echo(json.dumps(campaign_json(campaign, tally, pace, findings, repeats, differences)))
+    return EXIT_FOUND if tally.complaints else 0
+
+
+# One seed
+
+
+def _setup_words(setup: Setup) -> str:
+    parts = ((setup.nodes, "node"), (setup.operations, "operation"), (len(setup.plan), "fault"))
+    return ", ".join([*(count(number, what) for number, what in parts), f"{setup.seconds:g} s"])
+
+
+def _write_files(console: Console, single: Single, outcome: Outcome) -> None:
+    if single.trace_file is not None:
+        write_trace(outcome, single.trace_file, code_version(single.scenario))
+        say(console, f"the trace, {len(outcome.rows):,} rows, is in {single.trace_file}")
+    if single.html_file is not None:
+        if not write_diagram(outcome, single.html_file):
+            raise UsageError("this installation of hydra_sync draws no diagrams: leave --html out")
+        say(console, f"the diagram is in {single.html_file}: open it in a browser")
+
+
+def _say_failure(
+    console: Console, single: Single, scenario: Scenario, outcome: Outcome, words: str, replay: Replay
+) -> str | None:
+    """Say how it failed and how to see that again; shrink it if asked to, then the command for that."""
+    failure = outcome.failure
+    if failure is None:
+        say(console, "It passes.", "green")
+        return None
+    where = f" on {failure.host}" if failure.host else ""
+    say(console, f"{failure.invariant} failed at {failure.time_ns / 1e9:.6f} s{where}: {failure.message}", "red")
+    say(console, f"again:  {words}")
+    if single.shrink_to is None:
+        return None
+    shrunk = shrink(scenario, single.seed, outcome.setup, policy=single.policy)
+    write_setup(shrunk.setup, single.shrink_to)
+    again = _replay_words(replay, single.scenario, single.seed, single.shrink_to, shrunk.policy)
+    say(console, f"shrunk in {shrunk.runs} runs to {_setup_words(shrunk.setup)}:  {again}")
+    return again
+
+
+def _replay_words(replay: Replay, scenario: str, seed: int, setup_file: Path | None, policy: Policy) -> str:
+    words = [*replay(scenario, seed)]
+    if setup_file is not None:
+        words += ["--setup", str(setup_file)]
+    if policy == "fifo":
+        words.append("--fifo")
+    return shlex.join(words)
+
+
+# Many seeds
+
+
+def _say_failed(console: Console, verdict: Verdict, replay: Replay) -> None:
+    assert verdict.failure is not None
+    lines = verdict.failure.message.splitlines() or [""]
+    say(console, f"{short_name(verdict.scenario)} {verdict.seed} failed {verdict.failure.invariant}: {lines[0]}", "red")
+    say(console, f"  again:  {_replay_words(replay, verdict.scenario, verdict.seed, None, 'random')}")
+
+
+def _look_into(
+    console: Console, tally: Tally, directory: Path, jobs: int, with_shrinking: bool, shrink_s_max: float
+) -> list[Finding]:
+    chosen = worth_a_look(tally)
+    if not chosen:
+        return []
+    say(console, f"{'Shrinking' if with_shrinking else 'Recording'} the {len(chosen)} shortest failing runs")
+    return look_into(chosen, directory, jobs=jobs, shrink=with_shrinking, seconds_max=shrink_s_max)
+
+
+def _finding_words(replay: Replay, finding: Finding) -> str:
+    verdict = finding.verdict
+    return _replay_words(replay, verdict.scenario, verdict.seed, finding.setup_file, finding.policy)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[Tally, Pace], None]]:
+    """A bar with the rate and the failures on a terminal, now and then a line elsewhere."""
+    errors = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}", markup=False), TimeRemainingColumn())
+    last_s = time.monotonic()
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("starting", total=total)
+
+        def show(tally: Tally, pace: Pace) -> None:
+            nonlocal last_s
+            now_s = time.monotonic()
+            words = f"{pace.words}, {len(tally.failures)} failed"
+            bar.update(task, completed=tally.runs + tally.second_runs, description=words)
+            if not errors.is_terminal and now_s - last_s >= NEWS_S:
+                last_s = now_s
+                errors.print(Text(f"{tally.runs + tally.second_runs} of {total} runs, {words}"))
+
+        yield show

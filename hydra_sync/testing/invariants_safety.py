@@ -1,0 +1,262 @@
+"""The safety of a cluster, S1 to S9: nothing bad ever happens, whatever the faults. No I/O.
+
+They speak of sound members: correct programs on disks that do what disks promise. What a member can
+do whose disk lies, rots or is replaced is another question, and what must hold for all others then
+is part of each promise: nothing wrong is delivered, and nobody else suffers.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from hydra_sync.limits import HANDSHAKES_MAX, TOOLS_MAX
+from hydra_sync.ranges import SeqRange
+from hydra_sync.sync import Advanced, Diverged, Notice
+from hydra_sync.testing.invariant import Invariant
+from hydra_sync.testing.ledger import Delivery, Seen
+from hydra_sync.wire import Goodbye, GoodbyeReason, Message
+from hydra_sync.wire.frames import decode_message
+
+if TYPE_CHECKING:
+    from hydra_sync.testing.cluster import Cluster
+
+__all__ = [
+    "SAFETY",
+    "AcknowledgedSurvives",
+    "EqualStates",
+    "ExactlyOnce",
+    "MonotonicCursors",
+    "NoBlame",
+    "NoCreation",
+    "NoFork",
+    "OneHistory",
+    "WithinBounds",
+]
+
+
+class AcknowledgedSurvives(Invariant):
+    name = "S1"
+    promise = "an event whose append returned is in its author's log after every restart"
+
+    def booted(self, alias: str) -> None:
+        self._check(alias)
+
+    def at_end(self) -> None:
+        for alias in self.cluster.running:
+            self._check(alias)
+
+    def reread(self, delivery: Delivery) -> None:
+        log, seq = delivery.log, delivery.event.seq
+        if delivery.node == log and self.cluster.is_sound(log):
+            acknowledged = self.ledger.acknowledged[log].get(seq)
+            if acknowledged is not None and acknowledged != delivery.event.data:
+                self.broken(f"event {seq} of {log} was acknowledged, and {log} holds another one there", log)
+
+    def _check(self, alias: str) -> None:
+        if not self.cluster.is_sound(alias):
+            return
+        log = self.cluster.logs(alias)[alias]
+        stop = self.ledger.acknowledged_stop(alias)
+        if log.tip.next_seq < stop:
+            self.broken(f"{alias} acknowledged events up to {stop}, and its log ends at {log.tip.next_seq}", alias)
+        if lost := [hole for hole in log.holes if hole.start < stop]:
+            self.broken(f"{alias} acknowledged events {lost[0]}, which are damaged now", alias)
+
+
+class NoFork(Invariant):
+    name = "S2"
+    promise = "a sound author never signs two histories that anyone gets to see"
+
+    def delivering(self, delivery: Delivery) -> None:
+        self._compare(delivery)
+
+    def reread(self, delivery: Delivery) -> None:
+        self._compare(delivery)
+
+    def _compare(self, delivery: Delivery) -> None:
+        log, event = delivery.log, delivery.event
+        seen = self.ledger.seen[log].get(event.seq)
+        if seen is None or seen.batch_hash == event.batch_hash or not self.cluster.is_sound(log):
+            return
+        if seen.data in self.ledger.written[log] and event.data in self.ledger.written[log]:
+            self.broken(f"{log} signed event {event.seq} twice: {seen.node} and {delivery.node} hold different batches")
+
+
+class OneHistory(Invariant):
+    name = "S3"
+    promise = "at each seq of a sound author's log, all nodes deliver the same event of the same batch"
+
+    def delivering(self, delivery: Delivery) -> None:
+        self._compare(delivery)
+
+    def reread(self, delivery: Delivery) -> None:
+        self._compare(delivery)
+
+    def _compare(self, delivery: Delivery) -> None:
+        log, event = delivery.log, delivery.event
+        seen = self.ledger.seen[log].get(event.seq)
+        if seen is None or not self.cluster.is_sound(log) or event.data not in self.ledger.written[log]:
+            return
+        if (seen.batch_hash, seen.data) != (event.batch_hash, event.data):
+            self.broken(
+                f"event {event.seq} of {log} is one thing at {seen.node} and another at {delivery.node}",
+                delivery.node,
+            )
+
+
+class NoCreation(Invariant):
+    name = "S4"
+    promise = "nothing is delivered that its author did not write: nothing forged, nothing rotten"
+
+    def delivering(self, delivery: Delivery) -> None:
+        self._check(delivery)
+
+    def reread(self, delivery: Delivery) -> None:
+        self._check(delivery)
+
+    def _check(self, delivery: Delivery) -> None:
+        if delivery.event.data not in self.ledger.written[delivery.log]:
+            what = f"event {delivery.event.seq} of {delivery.log}"
+            self.broken(f"{delivery.node} delivered as {what} what {delivery.log} never wrote", delivery.node)
+
+
+class ExactlyOnce(Invariant):
+    name = "S5"
+    promise = "each event of each log is delivered once, in order, crashes included"
+
+    def delivering(self, delivery: Delivery) -> None:
+        expected = self.ledger.cursors[delivery.node, delivery.log]
+        if delivery.event.seq != expected:
+            what = f"event {delivery.event.seq} of {delivery.log}"
+            self.broken(f"{delivery.node} delivered {what} where event {expected} was due", delivery.node)
+
+
+class MonotonicCursors(Invariant):
+    name = "S6"
+    promise = "what a node has delivered of another member's log is there after every restart"
+
+    def booted(self, alias: str) -> None:
+        if not self.cluster.is_sound(alias):
+            return
+        for log, status in self.cluster.logs(alias).items():
+            tip, cursor = status.tip.next_seq, self.ledger.cursors[alias, log]
+            if log != alias and tip < cursor:
+                self.broken(f"{alias} delivered {log} up to {cursor}, and holds it up to {tip} now", alias)
+
+    def noticed(self, alias: str, notice: Notice) -> None:
+        if isinstance(notice, Advanced) and self.cluster.is_sound(alias):
+            log = self.cluster.alias_of(notice.log)
+            if notice.next_seq < self.ledger.cursors[alias, log]:
+                self.broken(f"the log of {log} at {alias} went back to {notice.next_seq}", alias)
+
+
+class WithinBounds(Invariant):
+    name = "S7"
+    promise = "connections, attempts at them and tasks of a node stay within bounds, whatever its peers do"
+
+    LINKS_PER_PEER = 4  # two that cross, one that is being replaced, one that lingers
+    TASKS_PER_LINK = 6
+    TASKS_PER_MEMBER = 8
+    DIALS_MAX = 40  # of one peer in a window: more than any back-off allows
+    WINDOW_S = 30.0
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._dials: dict[tuple[str, str], deque[float]] = defaultdict(deque)
+
+    def dialed(self, source: str, target: str) -> None:
+        times, now_s = self._dials[source, target], self.cluster.now_s
+        times.append(now_s)
+        while times[0] < now_s - self.WINDOW_S:
+            times.popleft()
+        if len(times) > self.DIALS_MAX:
+            self.broken(f"{source} reached {target} {len(times)} times within {self.WINDOW_S:g} s", source)
+
+    def each_second(self) -> None:
+        members = len(self.cluster.aliases)
+        links = self.LINKS_PER_PEER * members + HANDSHAKES_MAX + TOOLS_MAX
+        tasks = 40 + self.TASKS_PER_MEMBER * members + self.TASKS_PER_LINK * links
+        running = self.cluster.count_tasks()
+        for alias in self.cluster.running:
+            machine = self.cluster.world.host(alias).machine
+            waiting = sum(len(listener.queue) for listener in machine.listeners.values())
+            if (count := len(machine.endpoints) - waiting) > links:
+                self.broken(f"{alias} has {count} open connections; {links} are the bound", alias)
+            if running[alias] > tasks:
+                self.broken(f"{alias} has {running[alias]} tasks; {tasks} are the bound", alias)
+
+
+class NoBlame(Invariant):
+    name = "S8"
+    promise = "no correct member is dropped as a breaker of the protocol, or said to have forked"
+
+    PROOF_S = 2.0
+    BLAME: Final = (GoodbyeReason.PROTOCOL, GoodbyeReason.VERSION, GoodbyeReason.WRONG_NETWORK)
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._said: list[tuple[float, str, str]] = []
+
+    def sent(self, source: str, target: str, message: type[Message], frame: bytes) -> None:
+        if message is Goodbye and target not in self.cluster.hostile:
+            goodbye = decode_message(frame[4:])
+            if isinstance(goodbye, Goodbye) and goodbye.reason in self.BLAME:
+                self.broken(f"{source} blames {target}: {goodbye.text}", source)
+
+    def noticed(self, alias: str, notice: Notice) -> None:
+        if isinstance(notice, Diverged) and self.cluster.is_sound(log := self.cluster.alias_of(notice.log)):
+            peer = self.cluster.alias_of(notice.peer)
+            if peer not in self.cluster.hostile:
+                words = f"{alias} says that {log} signed two histories, after what {peer} sent"
+                self._said.append((self.cluster.now_s, words, alias))
+
+    def each_second(self) -> None:
+        # Where it is true, S2 will find it out before.
+        for time_s, words, alias in self._said:
+            if self.cluster.now_s >= time_s + self.PROOF_S:
+                self.broken(words, alias)
+
+
+class EqualStates(Invariant):
+    name = "S9"
+    promise = "the same events lead to the same state, on every node and after every restart"
+
+    def delivering(self, delivery: Delivery) -> None:
+        self._compare(delivery)
+
+    def reread(self, delivery: Delivery) -> None:
+        self._compare(delivery)
+
+    def _compare(self, delivery: Delivery) -> None:
+        log, event = delivery.log, delivery.event
+        seen = self.ledger.seen[log].get(event.seq)
+        if (
+            seen is not None
+            and self.cluster.is_sound(log)
+            and _is_same(seen, delivery)
+            and seen.state != delivery.state
+        ):
+            self.broken(
+                f"{seen.node} and {delivery.node} have the same events {SeqRange(0, event.seq + 1)} of {log}, "
+                "and come to different states",
+                delivery.node,
+            )
+
+
+def _is_same(seen: Seen, delivery: Delivery) -> bool:
+    return (seen.batch_hash, seen.data) == (delivery.event.batch_hash, delivery.event.data)
+
+
+SAFETY: Final[Sequence[type[Invariant]]] = (
+    AcknowledgedSurvives,
+    NoFork,
+    OneHistory,
+    NoCreation,
+    ExactlyOnce,
+    MonotonicCursors,
+    WithinBounds,
+    NoBlame,
+    EqualStates,
+)

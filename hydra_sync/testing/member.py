@@ -1,0 +1,236 @@
+"""A member of a simulated cluster: a real node, started again whenever it ends, and an application on it.
+
+Runs in a world: no real I/O. The application follows every log and writes its own; what it is given
+and what is acknowledged goes into the ledger, which no crash reaches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from hydra_sync import Address, Config, Node, Seams, create_store, open_node
+from hydra_sync import config as configs
+from hydra_sync.errors import StoreError, StoreMissingError, UnavailableError
+from hydra_sync.identity import MemberKey, SigningKey
+from hydra_sync.ranges import SeqRange
+from hydra_sync.store import read_manifest
+from hydra_sync.sync import Fetched, Fetching, Notice, OwnLogAhead, SourceReplaced
+from hydra_sync.tasks import Signal, open_tasks
+from hydra_sync.testing.channel import PlaintextChannel
+from hydra_sync.testing.host import Host
+from hydra_sync.testing.ledger import EMPTY_STATE, Delivery
+from hydra_sync.testing.signals import reachable, sometimes
+from hydra_sync.testing.wiretap import WiretapChannel
+from hydra_sync.wire import Message
+
+if TYPE_CHECKING:
+    from hydra_sync.testing.cluster import Cluster
+
+__all__ = ["PORT", "STORE", "Member", "configurations", "member_key", "signing_key"]
+
+STORE: Final = Path("/data/store")
+PORT: Final = 5000
+RESTART_S: Final = 1.0  # what a supervisor waits before it starts a node again
+RETRY_S: Final = 0.5
+
+_relayed = sometimes("a node gets events from somebody else than their author")
+_parts = sometimes("a node is far behind, and asks for parts of a log")
+_replaced = reachable("a source is replaced")
+_stopped = reachable("a node stops because of its disk")
+_halted = reachable("a node learns that its own log was longer, and stops writing")
+_unavailable = reachable("an application asks for events that are damaged or gone")
+_cut = sometimes("a torn tail is cut off when a node starts")
+_founded = reachable("a node comes back without a store")
+
+
+def signing_key(alias: str) -> SigningKey:
+    """The key of a member; it follows from the alias."""
+    return SigningKey(hashlib.sha256(alias.encode()).digest())
+
+
+def member_key(alias: str) -> MemberKey:
+    """The name of a member, and of its log."""
+    return signing_key(alias).member
+
+
+def configurations(network: str, aliases: list[str], ips: list[str]) -> dict[str, Config]:
+    """The configuration of each member."""
+    keys = {alias: signing_key(alias) for alias in aliases}
+    members = tuple(
+        configs.Member(alias, key.member, Address(ip, PORT)) for (alias, key), ip in zip(keys.items(), ips, strict=True)
+    )
+    return {
+        member.alias: Config(network, keys[member.alias], members, STORE, listen=member.address) for member in members
+    }
+
+
+class _Doom:
+    """What one process of an application will end with."""
+
+    def __init__(self) -> None:
+        self.decided = trio.Event()
+        self.error: StoreError | None = None
+
+
+class Member:
+    """One member. ``node`` is there while the node runs and has opened its store."""
+
+    def __init__(self, cluster: Cluster, host: Host, config: Config) -> None:
+        self.cluster = cluster
+        self.host = host
+        self.alias = host.name
+        self.config = config
+        self._open: tuple[int, Node] | None = None
+        self._opened = Signal()
+        self._was_opened = False
+        self._doom = _Doom()
+
+    @property
+    def node(self) -> Node | None:
+        if self._open is None or not self.host.alive or self._open[0] != self.host.incarnation:
+            return None
+        return self._open[1]
+
+    def start(self) -> None:
+        """Start the host for the first time."""
+        self.host.start(self._live, expected=(StoreError,))
+
+    async def wait_open(self) -> Node:
+        """The node, as soon as it runs."""
+        while (node := self.node) is None:
+            await self._opened.wait()
+        return node
+
+    async def supervise(self) -> None:
+        """Start the node again whenever it stops by itself; hosts that crashed are somebody else's."""
+        while True:
+            await self.host.wait_end()
+            failure = self.host.failure
+            if self.host.state == "exited" and isinstance(failure, StoreError):
+                _stopped()
+                self.cluster.stopped(self.alias, failure)
+            await trio.sleep(RESTART_S)
+            if self.host.state == "exited" and self.cluster.keeps(self.alias):
+                self.host.restart()
+            while not self.host.alive:
+                await trio.sleep(RETRY_S)
+                if self.host.state == "exited":
+                    break
+
+    # As code of the host
+
+    async def _live(self, host: Host) -> None:
+        """The process: a store if there is none, the node, and the application."""
+        seams = Seams(disk=host.disk, channel=self._channel, wall_clock=host.wall_clock, entropy=host.entropy)
+        try:
+            await read_manifest(host.disk, STORE)
+        except StoreMissingError:
+            # The worst an operator can do: a member who lost its disk begins as if it were new.
+            _founded(self._was_opened)
+            await host.disk.make_dir(STORE.parent)
+            await host.disk.sync_dir(STORE.parent.parent)
+            await create_store(self.config, seams=seams)
+        async with open_node(self.config, seams=seams, observe=self._notice) as node:
+            self._enter(node)
+            try:
+                async with open_tasks() as nursery:
+                    nursery.start_soon(self._give_up, self._doom)
+                    for log in self.cluster.aliases:
+                        nursery.start_soon(self._follow, node, log)
+            finally:
+                if self._open is not None and self._open[1] is node:
+                    self._open = None
+
+    def give_up(self, error: StoreError) -> None:
+        """The application cannot write any more: let the process end with this error."""
+        self._doom.error = error
+        self._doom.decided.set()
+
+    async def _give_up(self, doom: _Doom) -> None:
+        await doom.decided.wait()
+        assert doom.error is not None
+        raise doom.error
+
+    def _enter(self, node: Node) -> None:
+        self._doom = _Doom()
+        self._open = (self.host.incarnation, node)
+        self._was_opened = True
+        status = node.status()
+        _cut(any("torn tail" in warning for warning in status.warnings))
+        if not self.cluster.is_sound(self.alias):
+            for log in self.cluster.aliases:  # an application whose disk was replaced starts over, too
+                self.cluster.ledger.start_over(self.alias, log)
+        tips = [f"{member.alias}:{member.log.tip.next_seq}" for member in status.members]
+        self.cluster.world.note("open", *tips)
+        for booted in self.cluster.invariants.booted:
+            booted(self.alias)
+        self._opened.fire()
+
+    async def _follow(self, node: Node, log: str) -> None:
+        """The application's side: take every event, once, and go on where it was after a restart."""
+        ledger = self.cluster.ledger
+        while True:
+            try:
+                async for event in node.follow(log, ledger.cursors[self.alias, log]):
+                    self._deliver(ledger.fold(self.alias, log, event))
+            except UnavailableError:
+                _unavailable()
+                await trio.sleep(RETRY_S)
+
+    def _deliver(self, delivery: Delivery) -> None:
+        for delivering in self.cluster.invariants.delivering:
+            delivering(delivery)
+        self.cluster.ledger.deliver(delivery)
+        self.cluster.world.note("deliver", delivery.log, delivery.event.seq)
+
+    async def reread(self, node: Node, log: str) -> None:
+        """Read a log from its beginning, and again from anywhere, and let the invariants compare."""
+        stop = self.cluster.logs(self.alias)[log].tip.next_seq
+        ledger, state = self.cluster.ledger, EMPTY_STATE
+        async for event in node.read(log, SeqRange(0, stop)):
+            delivery = ledger.fold(self.alias, log, event, after=state)
+            state = delivery.state
+            self._compare(delivery)
+        if stop:
+            start = self.cluster.world.random("reread").below(stop)  # as likely as not inside of a batch
+            async for event in node.read(log, SeqRange(start, stop)):
+                if seen := ledger.seen[log].get(event.seq):
+                    self._compare(Delivery(self.alias, log, event, seen.state))
+
+    def _compare(self, delivery: Delivery) -> None:
+        for reread in self.cluster.invariants.reread:
+            reread(delivery)
+
+    # Overheard
+
+    def _channel(self, key: SigningKey, members: object) -> PlaintextChannel:
+        return WiretapChannel(key, self.config.keys, self._hear, self._dialed)
+
+    def _dialed(self, peer: MemberKey) -> None:
+        for dialed in self.cluster.invariants.dialed:
+            dialed(self.alias, self.cluster.alias_of(peer))
+
+    def _hear(self, peer: MemberKey, message: type[Message], frame: bytes) -> None:
+        target = self.cluster.alias_of(peer)
+        for sent in self.cluster.invariants.sent:
+            sent(self.alias, target, message, frame)
+
+    def _notice(self, notice: Notice) -> None:
+        match notice:
+            case Fetched(log, peer):
+                _relayed(log != peer)
+            case Fetching():
+                _parts(notice.stop is not None)
+            case SourceReplaced():
+                _replaced()
+            case OwnLogAhead():
+                _halted()
+                self.cluster.halted.setdefault(self.alias, None)
+            case _:
+                pass
+        for noticed in self.cluster.invariants.noticed:
+            noticed(self.alias, notice)

@@ -1,0 +1,56 @@
+"""The calls of a pool on a Dask cluster, for more than one machine. Does I/O: talks to the scheduler.
+
+A task of the cluster is a chunk of calls, made in a process of its own beside the Dask worker: so
+hash seed, time limits and single threads are the same as on one machine.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from typing import Final
+
+from hydra_sync.errors import UsageError
+from hydra_sync.testing.pool import Answer, Call, call_chunk
+
+__all__ = ["LOCAL", "call_all_on_dask"]
+
+LOCAL: Final = "local"
+"""In place of an address: a cluster on this machine, for as long as it is needed."""
+
+CHUNK_CALLS_MAX: Final = 50  # the news of a chunk come all at once
+CHUNKS_A_CORE: Final = 4  # so that no core waits long for the last one
+CONNECT_S_MAX: Final = 5
+
+
+def call_all_on_dask(calls: Iterable[Call], address: str, jobs: int, on_answer: Callable[[Call, Answer], None]) -> None:
+    """As `call_all`, on the cluster whose scheduler is at ``address``; ``jobs`` is the size of a `LOCAL` one.
+
+    The workers need this package, and the modules of the scenarios, in the same version.
+    """
+    try:
+        distributed = importlib.import_module("distributed")  # an extra
+    except ImportError as error:
+        raise UsageError("Dask is not installed: pip install 'hydra-sync[simulate-cluster]'") from error
+    with ExitStack() as stack:
+        cluster: object = address
+        if address == LOCAL:
+            cluster = stack.enter_context(
+                distributed.LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
+            )
+        try:
+            client = stack.enter_context(distributed.Client(cluster, timeout=CONNECT_S_MAX))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"there is no Dask scheduler at {address}: {error}") from error
+        cores = max(1, sum(client.nthreads().values()))
+        todo = list(calls)
+        futures = {client.submit(call_chunk, chunk, pure=False): chunk for chunk in _chunks(todo, cores)}
+        for future in distributed.as_completed(list(futures)):
+            for call, answer in zip(futures[future], future.result(), strict=True):
+                on_answer(call, answer)
+
+
+def _chunks(calls: list[Call], cores: int) -> Iterator[list[Call]]:
+    size = max(1, min(CHUNK_CALLS_MAX, len(calls) // (CHUNKS_A_CORE * cores)))
+    return (calls[start : start + size] for start in range(0, len(calls), size))

@@ -1,0 +1,145 @@
+"""Turns an async function that is given a cluster into a scenario: a test that can be run for any seed. No real I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+from hydra_sync.testing.clock import nanoseconds
+from hydra_sync.testing.cluster import INVARIANTS, Cluster, open_cluster
+from hydra_sync.testing.invariant import Invariant, InvariantError
+from hydra_sync.testing.scenario import Failure, Outcome, Setup
+from hydra_sync.testing.scheduler import LivelockError, Policy
+from hydra_sync.testing.signals import counted
+from hydra_sync.testing.swarm import Swarm
+from hydra_sync.testing.world import DeadlockError, TimeLimitError, World
+
+__all__ = ["Simulation", "SimulationError", "failure_of", "simulate"]
+
+LIMIT_S: Final = 3600.0
+"""Virtual seconds after which a run counts as stuck."""
+
+ClusterTest = Callable[[Cluster], Awaitable[None]]
+
+
+class SimulationError(AssertionError):
+    """A seed failed; the message says which, why, and how to run it again."""
+
+
+class Simulation:
+    """A `Scenario`, made by `simulate`. Called, it runs its seeds; `SimulationError` at the first that fails."""
+
+    def __init__(
+        self,
+        function: ClusterTest,
+        *,
+        swarm: Swarm,
+        seeds: int,
+        invariants: Iterable[type[Invariant]] = INVARIANTS,
+        features: Iterable[str] = (),
+    ) -> None:
+        self.function = function
+        self.swarm = swarm
+        self.seeds = seeds
+        self.invariants = tuple(invariants)
+        self.features = tuple(features)
+        self.__doc__ = function.__doc__
+        self.__module__ = function.__module__
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    def __repr__(self) -> str:
+        return f"<simulation {self.__module__}:{self.name}>"
+
+    def draw(self, seed: int) -> Setup:
+        """The setup of this seed."""
+        return self.swarm.draw(seed)
+
+    def run(self, seed: int, setup: Setup | None = None, *, record: bool = False, policy: Policy = "random") -> Outcome:
+        """One run, of ``setup`` or of the seed's own. Whatever goes wrong comes back as a failure."""
+        used = self.draw(seed) if setup is None else setup
+        world = World(seed, record=record, policy=policy)
+
+        async def scenario(world: World) -> None:
+            async with open_cluster(world, used, invariants=self.invariants, features=self.features) as cluster:
+                await self.function(cluster)
+
+        failure = None
+        with counted() as signals:
+            try:
+                world.run(scenario, limit_s=LIMIT_S)
+            except Exception as error:  # whatever it is, it is the outcome
+                failure = failure_of(error, world)
+        return Outcome(
+            scenario=self.name,
+            seed=seed,
+            setup=used,
+            digest=world.trace.digest,
+            steps=world.steps,
+            virtual_s=world.virtual_s,
+            failure=failure,
+            effects=dict(sorted(world.effects.items())),
+            signals=dict(signals),
+            rows=tuple(world.trace.rows),
+        )
+
+    def __call__(self) -> None:
+        for seed in range(self.seeds):
+            outcome = self.run(seed)
+            if outcome.failure is not None:
+                raise SimulationError(f"seed {seed}: {outcome.failure.invariant}: {outcome.failure.message}")
+
+
+def simulate(
+    *,
+    nodes: int | None = None,
+    seeds: int = 100,
+    seconds: int | None = None,
+    operations: int | None = None,
+    swarm: Swarm | None = None,
+    invariants: Iterable[type[Invariant]] = INVARIANTS,
+    features: Iterable[str] = (),
+) -> Callable[[ClusterTest], Simulation]:
+    """Make an async function that takes a `Cluster` a scenario, and a pytest test that runs ``seeds`` of them.
+
+    ``nodes``, ``seconds`` and ``operations`` take the place of what the swarm would draw. Marks for
+    pytest stand below this decorator. With the plugin, ``--sim-seeds`` and ``--sim-seed`` choose others.
+
+    >>> @simulate(nodes=3, seeds=2, swarm=Swarm.calm())
+    ... async def test_writes(cluster: Cluster) -> None:
+    ...     await cluster.write("n0", count=2)
+    ...     await cluster.settle()
+    ...     cluster.check_all()
+    >>> test_writes()
+    >>> test_writes.run(seed=7).failure
+    """
+    used = Swarm.default() if swarm is None else swarm
+    used = used.fixed(nodes=nodes, seconds=seconds, operations=operations)
+
+    def decorate(function: ClusterTest) -> Simulation:
+        simulation = Simulation(function, swarm=used, seeds=seeds, invariants=invariants, features=features)
+        if hasattr(function, "pytestmark"):
+            simulation.pytestmark = function.pytestmark  # type: ignore[attr-defined]
+        return simulation
+
+    return decorate
+
+
+def failure_of(error: BaseException, world: World) -> Failure:
+    """What an error that ended a world is in terms of invariants."""
+    found = _first(error)
+    time_ns = nanoseconds(world.virtual_s)
+    if isinstance(found, InvariantError):
+        return Failure(found.name, found.message, time_ns, found.host)
+    if isinstance(found, DeadlockError | LivelockError | TimeLimitError):
+        return Failure("L6", f"{type(found).__name__}: {found}", time_ns)
+    return Failure(type(found).__name__, str(found), time_ns)
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first error in a group that is not a group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

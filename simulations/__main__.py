@@ -1,0 +1,89 @@
+"""``python -m simulations``: our scenarios, one seed or many, and measurements. Does I/O."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+
+from hydra_sync.cli.campaigning import SEEDS, run_many, run_one
+from hydra_sync.cli.exits import EXIT_USAGE
+from hydra_sync.cli.options import json_option
+from hydra_sync.cli.simulate import campaign_options, single_options, take_campaign, take_single
+from hydra_sync.errors import UsageError
+from hydra_sync.testing.loading import find_scenarios
+from simulations.measure import measure
+
+__all__ = ["main"]
+
+OURS: Final = "simulations.scenarios"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def simulations() -> None:
+    """Whole networks of hydra-sync nodes in one process, each replayed from one seed."""
+
+
+@simulations.command("list")
+def list_scenarios() -> None:
+    """List the scenarios."""
+    for name, scenario in find_scenarios(OURS).items():
+        first_line = (getattr(scenario, "__doc__", None) or "").strip().partition("\n")[0]
+        click.echo(f"{name.rpartition(':')[2]:<28}{first_line}")
+
+
+@simulations.command(epilog="Example: python -m simulations run converges --seed 17 --record trace.jsonl")
+@click.argument("scenario")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Run this seed.")
+@single_options
+@json_option("what came of it")
+def run(scenario: str, seed: int, as_json: bool, **options: Any) -> None:
+    """Run one seed of one of our SCENARIOs (see list). Exits with 1 if it fails."""
+    sys.exit(run_one(take_single(_full(scenario), seed, options), _replay, as_json=as_json))
+
+
+@simulations.command(epilog="Example: python -m simulations campaign --seeds 0:200 --jobs 2")
+@click.option("--seeds", type=SEEDS, default="0:200", show_default=True, help="The seeds to run, of each scenario.")
+@click.option("--scenario", "names", metavar="S", multiple=True, help="Only this one; repeat for each.  [default: all]")
+@campaign_options
+@json_option("what came of it")
+def campaign(seeds: range, names: Sequence[str], as_json: bool, **options: Any) -> None:
+    """Run many seeds on all cores, and go on where the last campaign on the same code ended.
+
+    Exits with 1 if a seed fails, if a kind of fault never had an effect, or if a seed runs differently in
+    another process. Failing seeds are shrunk; setup, trace and diagram of each lie beside the results.
+    """
+    specs = [spec for name in names or [OURS] for spec in find_scenarios(_full(name))]
+    chosen = take_campaign(tuple(dict.fromkeys(specs)), seeds, options)
+    with_shrinking, shrink_s_max = not options["no_shrink"], options["shrink_s_max"]
+    sys.exit(run_many(chosen, _replay, with_shrinking=with_shrinking, shrink_s_max=shrink_s_max, as_json=as_json))
+
+
+simulations.add_command(measure)
+
+
+def _full(name: str) -> str:
+    return name if ":" in name or name == OURS else f"{OURS}:{name}"
+
+
+def _replay(scenario: str, seed: int) -> list[str]:
+    return ["python", "-m", "simulations", "run", scenario.removeprefix(f"{OURS}:"), "--seed", str(seed)]
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        code = simulations(prog_name="python -m simulations", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = EXIT_USAGE
+    except UsageError as error:
+        click.echo(f"simulations: {error}", err=True)
+        code = EXIT_USAGE
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""What failing seeds have become: small scenarios, each named after the bug that it showed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from hydra_sync.testing.cluster import Cluster
+from hydra_sync.testing.hostile import knock, stale_epochs
+from hydra_sync.testing.simulate import simulate
+from hydra_sync.testing.swarm import Swarm
+from simulations.invariants import FEATURES
+
+__all__ = ["breaker_is_not_courted", "strangers_at_every_door"]
+
+CALM: Final = replace(Swarm.calm(), nodes=(3, 3), seconds=(4, 4), operations=(10, 10))
+
+
+@simulate(swarm=CALM, features=FEATURES)
+async def breaker_is_not_courted(cluster: Cluster) -> None:
+    """A member that breaks the protocol as soon as it is introduced is dropped, and not dialed again at once.
+
+    Found by `hostile`, seed 1 (S7): the back-off began anew with each session that got as far as tips.
+    """
+    cluster.byzantine("n2", stale_epochs())
+    cluster.start_chatter()
+    await cluster.run_for(30)
+    await cluster.settle(core=["n0", "n1"])
+
+
+@simulate(swarm=CALM, features=FEATURES)
+async def strangers_at_every_door(cluster: Cluster) -> None:
+    """Whoever opens many connections and says nothing on them does not keep members from meeting.
+
+    Found by the story of the mutant S7, seed 0 (L4): strangers held all places for handshakes.
+    """
+    cluster.byzantine("n2", knock())
+    cluster.start_chatter()
+    await cluster.run_for()
+    await cluster.settle(core=["n0", "n1"])

@@ -1,0 +1,153 @@
+"""``python -m simulations measure``: figures of the protocol under many conditions, as a table and a plot. Does I/O."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Final, cast
+
+import click
+
+from hydra_sync.cli.campaigning import SEEDS
+from hydra_sync.cli.progress import progress_bar
+from hydra_sync.errors import UsageError
+from hydra_sync.testing.on_dask import call_all_on_dask
+from hydra_sync.testing.pool import Answer, Call, call_all
+from simulations.conditions import SWEPT, TOPOLOGIES, Conditions, grid, parse_sweep, read_latencies, read_topology
+from simulations.measuring import Measurement
+
+__all__ = ["measure"]
+
+_FILE: Final = click.Path(path_type=Path, dir_okay=False)
+COLUMNS: Final = (*Conditions().row(), "seed", *(item.name for item in fields(Measurement)), "error")
+
+
+@click.command(
+    epilog="Example: python -m simulations measure --sweep loss=0:0.3:0.05 --nodes 3,10 --out loss.csv --plot loss.svg"
+)
+@click.option(
+    "--sweep",
+    "sweeps",
+    metavar="NAME=START:STOP:STEP",
+    multiple=True,
+    help=f"What to vary, repeatable; NAME=A,B,C for a list. NAME is one of {', '.join(SWEPT)}.",
+)
+@click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="What not to vary; repeat for each.")
+@click.option("--nodes", metavar="N,N,...", default="3", show_default=True, help="Numbers of nodes.")
+@click.option("--seeds", type=SEEDS, default="0:5", show_default=True, help="Seeds for each of the conditions.")
+@click.option(
+    "--topology", metavar="NAME|FILE", default="full", help=f"{', '.join(TOPOLOGIES)}, or a file of links, as 0 1."
+)
+@click.option("--latency-matrix", metavar="FILE.csv", type=_FILE, help="Milliseconds, a row for each place, from.")
+@click.option("--out", metavar="FILE.csv", type=_FILE, required=True, help="The table: one row a seed.")
+@click.option("--plot", "plot_file", metavar="FILE.svg|png", type=_FILE, help="Draw it over the first --sweep.")
+@click.option("--jobs", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Processes; one a core.")
+@click.option("--timeout", "timeout_s", metavar="SECONDS", default=3600.0, show_default=True, help="Wall time a seed.")
+@click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, or `local`.")
+def measure(
+    sweeps: Sequence[str],
+    settings: Sequence[str],
+    nodes: str,
+    seeds: range,
+    topology: str,
+    latency_matrix: Path | None,
+    out: Path,
+    plot_file: Path | None,
+    jobs: int,
+    timeout_s: float,
+    scheduler: str | None,
+) -> None:
+    """Measure time to resync, bytes, messages and delivery latency: one row a seed.
+
+    Real nodes in a simulated network; times are virtual, so the machine at hand does not matter. One
+    node loses its power halfway through the writing, and comes back behind its end.
+    """
+    draw = _load_plot() if plot_file is not None else None
+    parsed = [parse_sweep(text) for text in sweeps]
+    base = _base(settings, topology, latency_matrix)
+    cells = list(grid(base, _numbers(nodes), parsed))
+    calls = [_call(cell, seed, timeout_s) for cell in cells for seed in seeds]
+    began_s = time.perf_counter()
+    rows = _run(calls, out, jobs, scheduler)
+    failed = sum(bool(row["error"]) for row in rows)
+    click.echo(f"{len(rows)} rows in {time.perf_counter() - began_s:.1f} s, {failed} failed; they are in {out}")
+    if draw is not None and plot_file is not None:
+        draw(rows, parsed[0][0] if parsed else "nodes", plot_file)
+        click.echo(f"the plot is in {plot_file}")
+    if failed:
+        raise SystemExit(1)
+
+
+def _base(settings: Sequence[str], topology: str, latency_matrix: Path | None) -> Conditions:
+    given: dict[str, object] = {}
+    for name, values in map(parse_sweep, settings):
+        if len(values) > 1:
+            raise UsageError(f"--set {name} takes one value: use --sweep for several")
+        given[name] = type(getattr(Conditions(), name))(values[0])
+    given["topology"] = topology
+    if topology not in TOPOLOGIES:
+        given["edges"] = read_topology(Path(topology))
+    if latency_matrix is not None:
+        given["latencies_ms"] = read_latencies(latency_matrix)
+    return Conditions(**given)  # type: ignore[arg-type]
+
+
+def _numbers(text: str) -> list[int]:
+    words = text.split(",")
+    if not all(word.isdecimal() and int(word) > 1 for word in words):
+        raise UsageError(f"{text!r} are no numbers of nodes: write 3,10,50, each at least 2")
+    return list(map(int, words))
+
+
+def _call(conditions: Conditions, seed: int, timeout_s: float) -> Call:
+    arguments = {"conditions": asdict(conditions), "seed": seed}
+    return Call("simulations.measuring:measure_once", arguments, timeout_s)
+
+
+def _run(calls: Sequence[Call], out: Path, jobs: int, scheduler: str | None) -> list[dict[str, object]]:
+    """Make the measurements, and write each row when it is there; the rows in order."""
+    rows: dict[int, dict[str, object]] = {}
+    places = {id(call): place for place, call in enumerate(calls)}
+    with out.open("w", encoding="utf-8", newline="") as file, progress_bar("measuring", len(calls)) as progress:
+        table = csv.DictWriter(file, COLUMNS, restval="")
+        table.writeheader()
+
+        def take(call: Call, answer: Answer) -> None:
+            row = rows[places[id(call)]] = _row(call, answer)
+            table.writerow(row)
+            file.flush()
+            progress(len(rows))
+
+        if scheduler is not None:
+            call_all_on_dask(calls, scheduler, jobs, take)
+        else:
+            call_all(calls, jobs, take)
+        ordered = [rows[place] for place in range(len(calls))]
+        file.seek(0)
+        file.truncate()
+        table.writeheader()
+        table.writerows(ordered)
+    return ordered
+
+
+def _row(call: Call, answer: Answer) -> dict[str, object]:
+    conditions = Conditions.from_fields(cast("dict[str, object]", call.arguments["conditions"]))
+    row = conditions.row() | {"seed": call.arguments["seed"], "error": f"{answer.error} {answer.message}".strip()}
+    return row | (answer.value if isinstance(answer.value, dict) else {})
+
+
+def _load_plot() -> Callable[[Sequence[dict[str, object]], str, Path], None]:
+    try:
+        importlib.import_module("matplotlib")
+    except ImportError as error:
+        raise UsageError(
+            "matplotlib is not installed: pip install 'hydra-sync[measure]', or leave --plot out"
+        ) from error
+    return cast(
+        "Callable[[Sequence[dict[str, object]], str, Path], None]", importlib.import_module("simulations.plot").plot
+    )

@@ -1,0 +1,84 @@
+"""Our scenarios, each for any seed: ``python -m simulations campaign`` runs them all."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hydra_sync.testing.cluster import Cluster
+from hydra_sync.testing.hostile import PROGRAMS
+from hydra_sync.testing.signals import sometimes
+from hydra_sync.testing.simulate import simulate
+from hydra_sync.testing.swarm import DAMAGING, Swarm
+from simulations.invariants import FEATURES
+
+__all__ = ["behind", "damage", "hostile", "quiet", "swarm"]
+
+_all_sound = sometimes("a plan with damage leaves all members sound")
+_two_hostile = sometimes("two members are hostile at once")
+
+DAMAGED: Final = Swarm(seconds=(5, 20), operations=(10, 40), kinds=("crash", "one_way", *DAMAGING), each=(1, 2))
+LATE: Final = Swarm(nodes=(3, 5), seconds=(2, 10), operations=(5, 20), each=(1, 2), on_ppm=250_000)
+ATTACKED: Final = Swarm(nodes=(4, 6), seconds=(5, 20), operations=(10, 40), each=(1, 2), on_ppm=150_000)
+
+
+@simulate(swarm=Swarm.default(), features=FEATURES)
+async def swarm(cluster: Cluster) -> None:
+    """Everyone writes while everything happens that the product promises to survive; then all logs become equal."""
+    cluster.start_chatter()
+    async with cluster.faults():
+        await cluster.run_for()
+    await cluster.settle()
+    cluster.check_all()
+
+
+@simulate(swarm=ATTACKED, features=FEATURES)
+async def hostile(cluster: Cluster) -> None:
+    """One or two members have other programs: what the correct ones promise each other holds all the same."""
+    dice = cluster.world.random("hostile")
+    traitors = [cluster.aliases[-1], *([cluster.aliases[0]] if len(cluster.aliases) > 4 and dice.below(3) == 0 else [])]
+    _two_hostile(len(traitors) == 2)
+    cluster.start_chatter()
+    async with cluster.faults():
+        for traitor in traitors:
+            await cluster.run_for(dice.below(2000) / 1000)
+            cluster.byzantine(traitor, PROGRAMS[dice.pick(list(PROGRAMS))]())
+        await cluster.run_for()
+    await cluster.settle()
+    cluster.check_all()
+
+
+@simulate(swarm=LATE, features=FEATURES)
+async def behind(cluster: Cluster) -> None:
+    """A member comes back thousands of events late, and catches up from several others while they crash and part."""
+    dice = cluster.world.random("behind")
+    late, author = cluster.aliases[-1], cluster.aliases[0]
+    await cluster.run_for(1)
+    cluster.crash(late)
+    for _ in range(dice.between(3, 8)):
+        await cluster.write(author, count=1500, size=dice.pick((0, 50, 700)), together=dice.pick((50, 500)))
+    async with cluster.faults():
+        cluster.restart(late)
+        cluster.start_chatter()
+        await cluster.run_for()
+    await cluster.settle()
+    cluster.check_all()
+
+
+@simulate(swarm=DAMAGED, features=FEATURES)
+async def damage(cluster: Cluster) -> None:
+    """Disks lie, rot, are wiped or replaced by backups: nothing wrong is delivered, nobody else suffers."""
+    cluster.start_chatter()
+    async with cluster.faults():
+        _all_sound(not cluster.damaged)
+        await cluster.run_for()
+    await cluster.settle(core=[alias for alias in cluster.aliases if alias not in cluster.rotten])
+    cluster.check_all()
+
+
+@simulate(swarm=Swarm(seconds=(5, 20), kinds=()), features=FEATURES)
+async def quiet(cluster: Cluster) -> None:
+    """Nothing goes wrong: all is delivered, and then the network falls silent."""
+    cluster.start_chatter()
+    await cluster.run_for()
+    await cluster.settle(core=cluster.aliases)
+    cluster.check_all()

@@ -1,0 +1,31 @@
+"""What the tests of the pool have other processes do."""
+
+from __future__ import annotations
+
+import os
+import time
+
+__all__ = ["about", "die", "echo", "fail", "sleep"]
+
+
+def echo(value: object) -> object:
+    print("this goes to standard error")
+    return value
+
+
+def about() -> dict[str, object]:
+    names = ("PYTHONHASHSEED", "PYTHONMALLOC")
+    return {"pid": os.getpid()} | {name: os.environ.get(name) for name in names}
+
+
+def fail() -> None:
+    raise LookupError("as ordered")
+
+
+def sleep() -> None:
+    time.sleep(600)
+
+
+def die() -> None:
+    os.write(2, b"last words")
+    os._exit(3)

@@ -1,0 +1,153 @@
+"""Campaigns as people start them: they find, replay, go on after a kill, and do not believe themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hydra_sync.cli.simulate import simulate
+from hydra_sync.testing.campaign import Campaign, run_campaign
+from hydra_sync.testing.findings import explain_difference
+
+ROOT = Path(__file__).resolve().parents[2]
+TOYS = "tests.campaign.toys"
+
+
+def python(*words: str) -> list[str]:
+    return [sys.executable, *words]
+
+
+def campaign(out: Path, scenario: str, seeds: str, *options: str) -> list[str]:
+    words = ("campaign", "--scenario", f"{TOYS}:{scenario}", "--seeds", seeds, "--jobs", "1", "--out", str(out))
+    return python("-m", "simulations", *words, *options)
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+
+
+def report(words: list[str]) -> tuple[int, dict[str, Any]]:
+    """The exit code, and what is said to programs."""
+    done = run([*words, "--json"])
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_failing_seed_is_found_shrunk_and_replayed(tmp_path: Path) -> None:
+    """The commands that are printed fail in the same way; the trace tells what caused what."""
+    code, told = report(campaign(tmp_path, "every-third", "1:6", "--check-every", "0"))
+    assert code == 1
+    assert [(failure["seed"], failure["invariant"]) for failure in told["failures"]] == [(3, "S4")]
+    (finding,) = told["findings"]
+    assert finding["setup"]["plan"] == []
+    assert str(tmp_path) in finding["replay"]
+    plain = f"python -m simulations run {TOYS}:every-third --seed 3"
+    assert finding["replay"].startswith(plain)
+    for command in (plain, finding["replay"]):
+        again = run([*python(*shlex.split(command)[1:]), "--json"])
+        assert again.returncode == 1
+        assert json.loads(again.stdout)["failure"]["invariant"] == "S4"
+    header, *rows = map(json.loads, Path(finding["files"][0]).read_text().splitlines())
+    assert (header["seed"], header["failure"]["invariant"]) == (3, "S4")
+    assert all(cause < number for number, _, _, _, _, cause, _ in rows)
+    assert json.loads(again.stdout)["digest"] == header["digest"]
+
+
+def test_people_are_told_how_to_see_it_again(tmp_path: Path) -> None:
+    """As soon as it fails, and with the verdict at the end."""
+    done = run(campaign(tmp_path, "every-third", "3:5", "--check-every", "0", "--no-shrink"))
+    assert done.returncode == 1
+    assert "every-third 3 failed S4: three divides the seed" in done.stdout
+    assert f"again:  python -m simulations run {TOYS}:every-third --seed 3\n" in done.stdout
+    assert "seeds/s" in done.stdout
+    assert "FAILED: 1 seed failed" in done.stdout
+
+
+def test_a_killed_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
+    """No verdict is lost, none is made twice."""
+    results = tmp_path / "results.jsonl"
+    words = campaign(tmp_path, "peaceful", "0:40")
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while (not results.exists() or results.read_bytes().count(b"\n") < 5) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+    known = results.read_bytes().count(b"\n")
+    assert 5 <= known < 41
+    code, told = report(words)
+    assert code == 0
+    assert (told["runs"], told["new_runs"], told["checked"]) == (40, 41 - known, 1)
+    kept = [json.loads(line) for line in results.read_text().splitlines()]
+    assert sorted((verdict["seed"], verdict["environment"] == "usual") for verdict in kept) == sorted(
+        [(seed, True) for seed in range(40)] + [(0, False)]
+    )
+    assert report(words)[1]["new_runs"] == 0
+
+
+@pytest.mark.parametrize("scenario", ["by-hash", "by-address"])
+def test_what_depends_on_the_process_is_found_out(tmp_path: Path, scenario: str) -> None:
+    """One seed in so many is run twice; where the two part is told."""
+    job = Campaign((f"{TOYS}:{scenario}",), range(6), tmp_path / "results.jsonl", check_every=3)
+    tally = run_campaign(job)
+    assert tally.checked == 2
+    assert {one.seed for one, _ in tally.differing} == {0, 3}
+    assert "not deterministic" in tally.complaints[0]
+    assert "first differ in row" in explain_difference(*tally.differing[0], tmp_path)
+
+
+def test_seeds_that_hang_or_kill_their_process_fail_alone(tmp_path: Path) -> None:
+    """The others have their verdicts."""
+    specs = (f"{TOYS}:slow", f"{TOYS}:sudden")
+    tally = run_campaign(Campaign(specs, range(3), tmp_path / "results.jsonl", jobs=2, timeout_s=4, check_every=0))
+    assert tally.runs == 6
+    told = {(verdict.scenario, verdict.seed): verdict.failure for verdict in tally.failures}
+    assert {key: failure and failure.invariant for key, failure in told.items()} == {
+        (specs[0], 1): "TimedOut",
+        (specs[1], 1): "ProcessDied",
+    }
+
+
+def invoke(*words: str) -> Result:
+    """What ``hydra-sync simulate`` does with these words."""
+    return CliRunner().invoke(simulate, words)
+
+
+def test_toothless_faults_and_unhit_signals_are_reported(tmp_path: Path) -> None:
+    """Faults that never have an effect fail the campaign; a signal does so if it is to be strict."""
+    done = invoke(f"{TOYS}:toothless", "--seeds", "0:12", "--jobs", "1", "--out", str(tmp_path))
+    assert done.exit_code == 1
+    for kind in ("Clog", "Cut", "Rot"):
+        assert f"FAILED: {kind} was in 12 plans and never had an effect" in done.output
+    assert "Pause was in" not in done.output
+    lenient = ("--seeds", "0:1", "--jobs", "1", "--out", str(tmp_path), "--check-every", "0")
+    assert "note: the signal 'dreamt' was never hit" in invoke(f"{TOYS}:peaceful", *lenient).output
+    assert invoke(f"{TOYS}:peaceful", *lenient, "--strict").exit_code == 1
+
+
+def test_one_seed_can_be_recorded_and_run_from_an_edited_setup(tmp_path: Path) -> None:
+    """``hydra-sync simulate`` runs anyone's scenario, and says the command that does it again."""
+    trace, small = tmp_path / "trace.jsonl", tmp_path / "small.json"
+    done = invoke(f"{TOYS}:every-third", "--seed", "6", "--record", str(trace), "--shrink", str(small))
+    assert done.exit_code == 1
+    assert f"again:  hydra-sync simulate {TOYS}:every-third --seed 6\n" in done.output
+    assert json.loads(trace.read_text().splitlines()[0])["seed"] == 6
+    small.write_text(small.read_text().replace('"nodes": 1', '"nodes": 2'))
+    again = invoke(f"{TOYS}:every-third", "--seed", "6", "--setup", str(small), "--fifo")
+    assert "2 nodes, 0 operations, 0 faults" in again.output
+    assert invoke(f"{TOYS}:every-third", "--seed", "7").exit_code == 0
+
+
+@pytest.mark.parametrize("words", [["--seeds", "5"], ["--seeds", "5:5"], ["--seeds", "-1:5"], ["--seed", "-1"]])
+def test_seeds_are_a_range(words: list[str]) -> None:
+    """Half-open, and not empty."""
+    assert invoke(f"{TOYS}:peaceful", *words).exit_code == 2

@@ -1,0 +1,43 @@
+"""The same command on a Dask cluster has the same results."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.campaign.test_campaign import campaign, report, run
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("distributed") is None,
+    reason="Dask is not installed: pip install 'hydra-sync[simulate-cluster]'",
+)
+
+
+def digests(directory: Path) -> dict[tuple[int, str], str]:
+    lines = (directory / "results.jsonl").read_text().splitlines()
+    return {(one["seed"], one["environment"]): one["digest"] for one in map(json.loads, lines)}
+
+
+def test_a_real_cluster_comes_to_the_same_results(tmp_path: Path) -> None:
+    """Two workers, every seed once, failures and second runs included."""
+    there, here = tmp_path / "there", tmp_path / "here"
+    words = campaign(there, "every-third", "0:6", "--check-every", "3", "--no-shrink")
+    words[words.index("--jobs") + 1] = "2"
+    code, told = report([*words, "--scheduler", "local"])
+    assert (code, told["runs"], told["new_runs"], told["checked"]) == (1, 6, 8, 2)
+    assert [failure["seed"] for failure in sorted(told["failures"], key=lambda one: one["seed"])] == [0, 3]
+    report(campaign(here, "every-third", "0:6", "--check-every", "3", "--no-shrink"))
+    assert digests(there) == digests(here)
+
+
+def test_a_scheduler_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """Nothing is run in its place."""
+    done: subprocess.CompletedProcess[str] = run(
+        campaign(tmp_path, "peaceful", "0:2", "--scheduler", "tcp://127.0.0.1:9")
+    )
+    assert done.returncode == 2
+    assert "no Dask scheduler at tcp://127.0.0.1:9" in done.stderr

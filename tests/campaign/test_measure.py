@@ -1,0 +1,97 @@
+"""Measurements: one row a seed, under the conditions that were asked for, the same every time."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from hydra_sync.errors import UsageError
+from hydra_sync.testing import MS
+from simulations.conditions import Conditions, grid, parse_sweep, read_latencies, read_topology
+from simulations.measure import measure as command
+from simulations.measuring import measure
+
+SMALL = Conditions(nodes=3, writers=1, events=6)
+
+
+def test_a_measurement_is_replayed() -> None:
+    """Everybody gets everything, also who was away; and the same seed measures the same."""
+    one = measure(SMALL, 1)
+    assert one == measure(SMALL, 1)
+    assert one != measure(SMALL, 2)
+    assert one.resync_s is not None
+    assert 0 < one.resync_s < 5
+    assert one.deliveries == 3 * 2 + 3
+    assert 0 < one.resync_bytes < one.bytes
+    assert one.delivery_ms_p50 is not None
+    assert 10 <= one.delivery_ms_p50 < 40
+
+
+def test_distance_shows_in_the_latency() -> None:
+    """By a matrix of places, in the order of which nodes are put."""
+    far = Conditions(nodes=3, writers=1, events=6, latencies_ms=((1.0, 200.0), (200.0, 1.0)))
+    assert far.shape(0, 1).latency_ns == far.shape(3, 2).latency_ns == 200 * MS
+    assert far.shape(0, 2).latency_ns == MS
+    slowest = measure(far, 1).delivery_ms_max
+    assert slowest is not None
+    assert slowest > 200
+
+
+def test_who_is_not_linked_gets_it_from_others() -> None:
+    """In a line, the ends have no link with each other."""
+    (line,) = grid(Conditions(writers=1, events=4, topology="line"), [3], [])
+    assert not line.linked(0, 2)
+    assert measure(line, 1).resync_s is not None
+
+
+def test_a_table_has_one_row_a_seed(tmp_path: Path) -> None:
+    """In the order of the conditions, whoever was first; a plot is drawn if matplotlib is there."""
+    out, picture = tmp_path / "results.csv", tmp_path / "results.svg"
+    words = ["--sweep", "loss=0:0.1:0.1", "--nodes", "2,3", "--seeds", "0:2", "--set", "events=4", "--out", str(out)]
+    done = CliRunner().invoke(command, [*words, "--jobs", "2"])
+    assert done.exit_code == 0, done.output
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert [(row["nodes"], row["loss"], row["seed"]) for row in rows] == [
+        (nodes, loss, seed) for nodes in "23" for loss in ("0.0", "0.1") for seed in "01"
+    ]
+    assert all(float(row["resync_s"]) > 0 and int(row["bytes"]) > 0 and not row["error"] for row in rows)
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'hydra-sync[measure]'")
+    from simulations.plot import plot
+
+    plot([{**row, "nodes": int(row["nodes"])} for row in rows], "loss", picture)
+    assert "time to resync" in picture.read_text() or "<svg" in picture.read_text()
+
+
+def test_files_say_who_is_linked_and_how_far_apart(tmp_path: Path) -> None:
+    """Both are written by hand, so mistakes are told with their line."""
+    edges, matrix = tmp_path / "edges", tmp_path / "matrix.csv"
+    edges.write_text("# a comment\n0 1\n1,2\n")
+    assert read_topology(edges) == ((0, 1), (1, 2))
+    matrix.write_text("0,80\n80,0\n")
+    assert read_latencies(matrix) == ((0.0, 80.0), (80.0, 0.0))
+    edges.write_text("0 1 2\n")
+    with pytest.raises(UsageError, match="line 1"):
+        read_topology(edges)
+    for wrong in ("0,1\n", "", "a\n", "-1\n"):
+        matrix.write_text(wrong)
+        with pytest.raises(UsageError, match=r"matrix\.csv"):
+            read_latencies(matrix)
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_topology(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("text", ["", "loss", "loss=", "loss=a", "loss=0:1", "loss=1:0:0.1", "loss=0:1:0", "nodes=3"])
+def test_a_sweep_is_a_name_and_its_values(text: str) -> None:
+    """Anything else is told with what to write."""
+    with pytest.raises(UsageError):
+        parse_sweep(text)
+
+
+def test_sweeps_multiply() -> None:
+    """Every combination, and whole numbers stay whole."""
+    cells = list(grid(Conditions(), [3, 5], [parse_sweep("events=2,4"), parse_sweep("loss=0:0.2:0.1")]))
+    assert len(cells) == 2 * 2 * 3
+    assert {type(cell.events) for cell in cells} == {int}

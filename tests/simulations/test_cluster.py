@@ -1,0 +1,165 @@
+"""A cluster does what its user says, notices what goes wrong, and lets hostile members harm nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from hydra_sync.errors import UsageError
+from hydra_sync.testing import SECOND, World
+from hydra_sync.testing import faults as f
+from hydra_sync.testing.cluster import Cluster, open_cluster
+from hydra_sync.testing.hostile import equivocate, flood, forge, garbage, replay, stall
+from hydra_sync.testing.invariant import Invariant, InvariantError
+from hydra_sync.testing.ledger import Delivery
+from hydra_sync.testing.scenario import Setup
+from hydra_sync.testing.swarm import Swarm
+
+
+def run(
+    story: Callable[[Cluster], Awaitable[None]],
+    *,
+    nodes: int = 3,
+    plan: f.Plan = (),
+    seed: int = 1,
+    invariants: tuple[type[Invariant], ...] | None = None,
+) -> Cluster:
+    clusters: list[Cluster] = []
+
+    async def scenario(world: World) -> None:
+        setup = Setup(nodes, 5, 10, plan)
+        chosen = {} if invariants is None else {"invariants": invariants}
+        async with open_cluster(world, setup, **chosen) as cluster:
+            clusters.append(cluster)
+            await story(cluster)
+
+    World(seed).run(scenario, limit_s=600)
+    return clusters[0]
+
+
+def test_the_example_of_the_docs() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.write("n0", count=20)
+        async with cluster.faults(crash=True, one_way=True, torn=True):
+            await cluster.run_for(10)
+        cluster.crash_at("n1", op="fsync", nth=3, keep="torn")
+        await cluster.write("n0", count=5)
+        await cluster.settle(core={"n0", "n1", "n2"})
+        cluster.check_all()
+
+    cluster = run(story, nodes=5, plan=Swarm().only("crash", "one_way", "torn").fixed(nodes=5).draw(3).plan)
+    assert cluster.core == ("n0", "n1", "n2")
+    assert cluster.ledger.acknowledged_stop("n0") >= 25
+    assert cluster.world.host("n1").incarnation > 1
+
+
+def test_only_the_kinds_asked_for_happen() -> None:
+    plan = (f.Crash(f.At(0), "n0"), f.Pause(f.At(0), "n1"))
+
+    async def story(cluster: Cluster) -> None:
+        async with cluster.faults(pause=True, crash=False) as injector:
+            await cluster.run_for()
+        assert dict(injector.injected) == {"Pause": 1}
+
+    assert run(story, plan=plan).world.effects["host.crash"] == 0
+
+
+def test_times_of_a_plan_count_from_the_beginning_of_the_block() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.run_for(10)
+        async with cluster.faults():
+            await cluster.run_for(1)
+            assert cluster.world.effects["host.pause"] == 0
+            await cluster.run_for(2)
+            assert cluster.world.effects["host.pause"] == 1
+
+    run(story, plan=(f.Pause(f.At(2 * SECOND), "n0"),))
+
+
+def test_a_client_that_insists_gets_its_events_in_however_often_the_node_dies() -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.start_writing("n0", count=30)
+        cluster.inject([f.CrashLoop(f.On("n0", "sync", nth=5), "n0", times=4)])
+        await cluster.run_for(20)
+        await cluster.settle()
+
+    assert len(run(story).ledger.acknowledged["n0"]) >= 30
+
+
+def test_a_node_whose_disk_fails_is_started_again() -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.inject(
+            [f.DiskError(f.At(SECOND), "n0", "sync", nth=2), f.DiskError(f.At(SECOND), "n1", "write", nth=2)]
+        )
+        await cluster.run_for(2)
+        await cluster.write("n0", count=3)
+        await cluster.settle()
+        cluster.check_all()
+
+    cluster = run(story)
+    assert cluster.world.host("n0").incarnation > 1
+    assert cluster.world.host("n1").incarnation > 1
+
+
+@pytest.mark.parametrize("program", [equivocate, flood, forge, garbage, replay, stall])
+def test_a_hostile_member_harms_nobody_else(program: Callable[[], object]) -> None:
+    """All of it at once is the scenario ``hostile``."""
+
+    async def story(cluster: Cluster) -> None:
+        cluster.byzantine("n3", program())  # type: ignore[arg-type]
+        cluster.start_chatter(operations=10, seconds=2)
+        await cluster.run_for(2)
+        await cluster.settle(core=["n0", "n1", "n2"])
+        cluster.check_all()
+
+    assert run(story, nodes=4).ledger.deliveries >= 30
+
+
+def test_a_hostile_member_is_in_no_core() -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.byzantine("n2", stall())
+        await cluster.settle(core=["n0", "n2"])
+
+    with pytest.raises(UsageError, match="hostile"):
+        run(story)
+
+
+def test_members_are_named() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.write("n7")
+
+    with pytest.raises(UsageError, match="no member 'n7' in this cluster; there are n0, n1, n2"):
+        run(story)
+
+
+def test_an_invariant_of_ones_own_is_called_for_what_it_overrides() -> None:
+    class NoThirdEvent(Invariant):
+        name = "mine"
+        promise = "nobody writes three events"
+
+        def delivering(self, delivery: Delivery) -> None:
+            if delivery.event.seq == 2:
+                self.broken("a third one", delivery.node)
+
+    async def story(cluster: Cluster) -> None:
+        await cluster.write("n1", count=5)
+
+    with pytest.raises(InvariantError, match="mine: a third one"):
+        run(story, invariants=(NoThirdEvent,))
+
+
+def test_what_never_holds_fails_when_its_time_has_passed() -> None:
+    class Never(Invariant):
+        name = "never"
+        promise = "what cannot be"
+        within_s = 7.0
+
+        def unmet(self) -> str | None:
+            return "it does not hold"
+
+    async def story(cluster: Cluster) -> None:
+        await cluster.settle()
+
+    with pytest.raises(InvariantError, match="7 s after faults stopped, it does not hold"):
+        run(story, invariants=(Never,))

@@ -1,0 +1,13 @@
+"""The scenarios that failing seeds have become pass, and stay passed."""
+
+from __future__ import annotations
+
+from simulations import found
+
+
+def test_breaker_is_not_courted() -> None:
+    assert found.breaker_is_not_courted.run(0).failure is None
+
+
+def test_strangers_at_every_door() -> None:
+    assert found.strangers_at_every_door.run(0).failure is None
