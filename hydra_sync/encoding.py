@@ -26,6 +26,10 @@ _REFUSED_TAGS: Final = dict.fromkeys(
 )
 
 
+# References let a few bytes stand for a value of any size: who prints it never ends.
+_REFUSED_EVENT_TAGS: Final = dict.fromkeys((25, 28, 29, 256), _refuse)
+
+
 def encode(value: object) -> bytes:
     """The one encoding of a structure of ours; arrays may be lists or tuples.
 
@@ -89,8 +93,12 @@ def encode_event(value: object) -> bytes:
 
 
 def decode_event(data: bytes) -> object:
-    """The application value of an event. Raises `FormatError` if the author wrote anything but one."""
-    decoder = cbor2.CBORDecoder(io.BytesIO(data), max_depth=EVENT_DEPTH_MAX)
+    """The application value of an event. Raises `FormatError` if the author wrote anything but one.
+
+    References to values or strings (tags 25, 28, 29 and 256) are refused: the value is about as large
+    as its bytes.
+    """
+    decoder = cbor2.CBORDecoder(io.BytesIO(data), max_depth=EVENT_DEPTH_MAX, semantic_decoders=_REFUSED_EVENT_TAGS)
     try:
         value: object = decoder.decode()
     except Exception as error:  # decoders of single tags let all sorts of errors through

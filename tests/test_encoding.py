@@ -208,3 +208,18 @@ def test_hydra_nodes_own_events_are_events(hydra_data: Path) -> None:
     data = (hydra_data / "golden" / "StateEvent.cbor").read_bytes()
     value = cbor2.loads(data)
     assert decode_event(encode_event(value)) == value or isinstance(value, Mapping)
+
+
+def _array(items: list[bytes]) -> bytes:
+    return bytes([0x98, len(items)]) + b"".join(items)
+
+
+def test_an_event_refers_to_nothing() -> None:
+    """References make a value of any size out of a few bytes: whoever prints it would never end."""
+    pairs = [b"\xd8\x1c\x82\x00\x00"]  # each a shared pair (28) of references (29) to the pair before it
+    pairs += [b"\xd8\x1c\x82" + b"\xd8\x1d\x18" + bytes([n]) + b"\xd8\x1d\x18" + bytes([n]) for n in range(60)]
+    itself = b"\xd8\x1c\x81\xd8\x1d\x00"
+    strings = b"\xd9\x01\x00" + _array([b"\x64long", *[b"\xd8\x19\x00"] * 60])  # 256, and 25 in it
+    for data in (_array(pairs), itself, strings):
+        with pytest.raises(FormatError):
+            decode_event(data)

@@ -12,7 +12,7 @@ import trio
 from hydra_sync.cli.options import json_option, node_options, take_config
 from hydra_sync.cli.values import input_format_option, parse_value
 from hydra_sync.config import Config
-from hydra_sync.disk import RealDisk
+from hydra_sync.disk import RealDisk, lock_holder
 from hydra_sync.encoding import encode_event
 from hydra_sync.errors import StoreLockedError
 from hydra_sync.node.seams import wall_clock_us
@@ -34,8 +34,10 @@ def append(values: Sequence[str], input_format: str, as_json: bool, **options: A
     try:
         seqs = trio.run(_append, config, events)
     except StoreLockedError as error:
+        holder = lock_holder(config.persistence_dir / "LOCK") or "another process"
         raise StoreLockedError(
-            f"{error}. A running node appends what comes on its standard input, if started with: hydra-sync run --stdin"
+            f"the store in {config.persistence_dir} is in use by {holder}: stop that first. To append to a running "
+            "node, start it with: hydra-sync run --stdin, and write to its standard input"
         ) from error
     if as_json:
         click.echo(json.dumps({"first_seq": seqs.start, "last_seq": seqs.stop - 1}))

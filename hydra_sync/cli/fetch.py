@@ -15,6 +15,7 @@ from hydra_sync.cli.progress import progress_bar
 from hydra_sync.config import Address, Config, Member
 from hydra_sync.errors import HydraSyncError, UsageError
 from hydra_sync.identity import MemberKey
+from hydra_sync.limits import UINT_MAX
 from hydra_sync.node.tool import open_tool
 from hydra_sync.ranges import SeqRange
 
@@ -23,8 +24,8 @@ __all__ = ["fetch"]
 
 @click.command(epilog="Example: hydra-sync fetch --config bob.toml --from carol alice 0 100 --output alice.log")
 @click.argument("log", metavar="LOG")
-@click.argument("start", type=click.IntRange(min=0))
-@click.argument("stop", type=click.IntRange(min=1))
+@click.argument("start", type=click.IntRange(min=0, max=UINT_MAX))
+@click.argument("stop", type=click.IntRange(min=1, max=UINT_MAX))
 @click.option("--from", "source", metavar="MEMBER|HOST:PORT", help="Whom to ask; LOG's author if not given.")
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where to put the records."

@@ -15,6 +15,7 @@ from hydra_sync.cli.values import event_json, event_line
 from hydra_sync.config import Config
 from hydra_sync.disk import RealDisk
 from hydra_sync.errors import StoreDamagedError, UnavailableError, UsageError
+from hydra_sync.limits import UINT_MAX
 from hydra_sync.node.reading import Events
 from hydra_sync.node.seams import wall_clock_us
 from hydra_sync.ranges import SeqRange
@@ -27,8 +28,8 @@ POLL_S: Final = 0.2  # a node does not tell us of its appends; its files do
 
 @click.command(epilog="Example: hydra-sync read --config bob.toml alice 10 20")
 @click.argument("log", metavar="LOG")
-@click.argument("start", type=click.IntRange(min=0), default=0)
-@click.argument("stop", type=click.IntRange(min=0), required=False)
+@click.argument("start", type=click.IntRange(min=0, max=UINT_MAX), default=0)
+@click.argument("stop", type=click.IntRange(min=0, max=UINT_MAX), required=False)
 @node_options
 @json_option("one line an event")
 def read(log: str, start: int, stop: int | None, as_json: bool, **options: Any) -> None:
@@ -44,7 +45,9 @@ def read(log: str, start: int, stop: int | None, as_json: bool, **options: Any) 
 
 @click.command(epilog="Example: hydra-sync follow --config bob.toml alice --from 100 --json")
 @click.argument("log", metavar="LOG")
-@click.option("--from", "start", type=click.IntRange(min=0), default=0, show_default=True, help="First seq.")
+@click.option(
+    "--from", "start", type=click.IntRange(min=0, max=UINT_MAX), default=0, show_default=True, help="First seq."
+)
 @node_options
 @json_option("one line an event")
 def follow(log: str, start: int, as_json: bool, **options: Any) -> None:

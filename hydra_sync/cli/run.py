@@ -15,9 +15,10 @@ import trio
 
 from hydra_sync.cli.notices import notice_json, notice_line
 from hydra_sync.cli.options import json_option, node_options, take_config
+from hydra_sync.cli.output import LineWriter, lost_json, lost_line, open_writers
 from hydra_sync.cli.values import input_format_option, parse_value
 from hydra_sync.config import Config
-from hydra_sync.errors import UsageError
+from hydra_sync.errors import StoreFullError, UsageError
 from hydra_sync.limits import EVENT_BYTES_MAX
 from hydra_sync.node import Node, open_node
 from hydra_sync.sync import Connected, Disconnected, Notice
@@ -27,6 +28,7 @@ __all__ = ["run"]
 
 STDIN_BYTES: Final = 64 << 10  # lines that arrive together are committed together
 LINE_BYTES_MAX: Final = 2 * EVENT_BYTES_MAX + 2  # the largest event in hexadecimal
+FULL_RETRY_S: Final = 1.0  # how often a full disk is asked for room
 
 
 @click.command(epilog="Example: seq 1000 | hydra-sync run --config alice.toml --stdin")
@@ -51,7 +53,7 @@ def run(from_stdin: bool, stop_at_end: bool, replicas: int, input_format: str, a
     if from_stdin and sys.stdin is None:
         raise UsageError("--stdin, but standard input is closed")
     lines = _Lines(input_format, replicas, stop_at_end) if from_stdin else None
-    trio.run(_run, config, lines, _Output(config, as_json))
+    trio.run(_run, config, lines, as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +69,16 @@ class _Output:
     """What the node tells: lines for people on standard error, or JSON on standard output."""
 
     def __init__(self, config: Config, as_json: bool) -> None:
-        self.closed = trio.Event()
-        """Nobody reads any more."""
+        self.out: Final = LineWriter(sys.stdout, lost_json)
+        self.err: Final = LineWriter(sys.stderr, lost_line)
         self._config = config
         self._as_json = as_json
         self._here: set[tuple[bytes, bool]] = set()
 
     def notice(self, notice: Notice) -> None:
-        """Tell a notice. Called from inside the node, and so never raises."""
+        """Tell a notice. Called from inside the node, and so never raises, and never waits."""
         if self._as_json:
-            self._write(json.dumps(notice_json(notice, self._config)))
+            self.out.offer(json.dumps(notice_json(notice, self._config)))
             return
         match notice:
             case Connected(peer, tool):
@@ -90,9 +92,19 @@ class _Output:
         if line := notice_line(notice, self._config):
             self.note(line)
 
-    def appended(self, seq: int) -> None:
-        """Acknowledge a line of standard input."""
-        self._write(json.dumps({"event": "appended", "seq": seq}) if self._as_json else f"appended {seq}")
+    async def appended(self, seq: int) -> None:
+        """Acknowledge a line of standard input. Waits for a reader, and with it the standard input does."""
+        await self.out.put(json.dumps({"event": "appended", "seq": seq}) if self._as_json else f"appended {seq}")
+
+    def full(self, first: int, last: int, why: StoreFullError) -> None:
+        """Tell which lines of standard input wait for room on the disk."""
+        if self._as_json:
+            self.out.offer(json.dumps({"event": "disk_full", "first_line": first, "last_line": last, "why": str(why)}))
+            return
+        lines = (
+            f"line {first} of standard input is" if first == last else f"lines {first} to {last} of standard input are"
+        )
+        self.note(f"{lines} not appended, and will be once there is room: {why}")
 
     def ready(self, node: Node) -> None:
         """Say that the node runs, and where."""
@@ -100,7 +112,7 @@ class _Output:
         if self._as_json:
             own = next(member for member in status.members if member.me)
             fields = {"event": "ready", "node": status.node_id, "listen": status.listen}
-            self._write(json.dumps(fields | {"next_seq": own.log.tip.next_seq}))
+            self.out.offer(json.dumps(fields | {"next_seq": own.log.tip.next_seq}))
         where = f" at {status.listen}" if status.listen else ", listening nowhere: it only dials"
         self.note(f"{status.node_id} runs in network {status.network}{where}; stop it with Ctrl-C")
         for warning in status.warnings:
@@ -109,19 +121,19 @@ class _Output:
     def note(self, line: str) -> None:
         """Tell people."""
         if not self._as_json:
-            self._write(line, err=True)
-
-    def _write(self, line: str, *, err: bool = False) -> None:
-        try:
-            click.echo(line, err=err)
-        except OSError:
-            self.closed.set()
+            self.err.offer(line)
 
 
-async def _run(config: Config, lines: _Lines | None, output: _Output) -> None:
-    async with open_node(config, observe=output.notice) as node, open_tasks() as nursery:
+async def _run(config: Config, lines: _Lines | None, as_json: bool) -> None:
+    output = _Output(config, as_json)
+    async with (
+        open_writers((output.out, output.err)),
+        open_node(config, observe=output.notice) as node,
+        open_tasks() as nursery,
+    ):
         nursery.start_soon(_until_signal, nursery.cancel_scope)
-        nursery.start_soon(_until_closed, output, nursery.cancel_scope)
+        for writer in (output.out, output.err):
+            nursery.start_soon(_until_closed, writer, nursery.cancel_scope)
         output.ready(node)
         if lines is not None:
             nursery.start_soon(_append_lines, node, lines, output, nursery.cancel_scope)
@@ -133,8 +145,8 @@ async def _until_signal(scope: trio.CancelScope) -> None:
             scope.cancel()
 
 
-async def _until_closed(output: _Output, scope: trio.CancelScope) -> None:
-    await output.closed.wait()
+async def _until_closed(writer: LineWriter, scope: trio.CancelScope) -> None:
+    await writer.closed.wait()
     scope.cancel()
 
 
@@ -143,6 +155,7 @@ async def _append_lines(node: Node, lines: _Lines, output: _Output, scope: trio.
     async for texts in _read_lines():
         values: list[object] = []
         failure: UsageError | None = None
+        first = number + 1
         for text in texts:
             number += 1
             try:
@@ -150,16 +163,37 @@ async def _append_lines(node: Node, lines: _Lines, output: _Output, scope: trio.
             except UsageError as error:
                 failure = UsageError(f"line {number} of standard input: {error}; the lines before it are appended")
                 break
-        if values:
-            last = await node.append_many(values, replicas=lines.replicas)
-            for seq in range(last - len(values) + 1, last + 1):
-                output.appended(seq)
+        await _append(node, values, lines, output, first=first)
         if failure is not None:
+            await output.out.flush()
             raise failure
     if lines.stop_at_end:
+        await output.out.flush()  # nobody hurries us: a slow reader gets every acknowledgement
         scope.cancel()
     else:
         output.note("standard input has ended; the node goes on until Ctrl-C")
+
+
+async def _append(node: Node, values: list[object], lines: _Lines, output: _Output, *, first: int) -> None:
+    """Append and acknowledge values, the lines of standard input from ``first`` on, however long the disk is full."""
+    start, done, told = _next_seq(node), 0, False
+    while done < len(values):
+        try:
+            await node.append_many(values[done:], replicas=lines.replicas)
+        except StoreFullError as error:
+            done = _next_seq(node) - start  # of a call that needs several batches the first may be durable
+            if not told:
+                output.full(first + done, first + len(values) - 1, error)
+                told = True
+            await trio.sleep(FULL_RETRY_S)
+        else:
+            done = len(values)
+    for seq in range(start, start + done):
+        await output.appended(seq)
+
+
+def _next_seq(node: Node) -> int:
+    return next(member for member in node.status().members if member.me).log.tip.next_seq
 
 
 async def _read_lines() -> AsyncIterator[list[bytes]]:

@@ -65,7 +65,7 @@ def event_json(event: Event, alias: str) -> dict[str, object]:
     }
     try:
         value = event.value
-        json.dumps(value)
+        json.dumps(value, allow_nan=False)  # JSON knows no infinities
     except (FormatError, TypeError, ValueError):
         value = None
     return fields | {"value": value}
@@ -73,8 +73,15 @@ def event_json(event: Event, alias: str) -> dict[str, object]:
 
 def event_line(event: Event) -> str:
     """An event for people, on one line."""
-    time = datetime.datetime.fromtimestamp(event.time_us / 1e6, datetime.UTC)
-    return f"{event.seq:>8}  {time:%Y-%m-%d %H:%M:%S}  {_shown(event)}"
+    return f"{event.seq:>8}  {_time(event.time_us)}  {_shown(event)}"
+
+
+def _time(time_us: int) -> str:
+    try:
+        time = datetime.datetime.fromtimestamp(time_us / 1e6, datetime.UTC)
+    except (ValueError, OverflowError, OSError):  # beyond the year 9999, or what the system's clock can tell
+        return f"{time_us} us"
+    return f"{time:%Y-%m-%d %H:%M:%S}"
 
 
 def _shown(event: Event) -> str:
@@ -84,4 +91,9 @@ def _shown(event: Event) -> str:
         return f"(no CBOR) {event.data.hex()}"
     if isinstance(value, bytes):
         return value.hex()
-    return value if isinstance(value, str) and value.isprintable() else repr(value)
+    if isinstance(value, str) and value.isprintable():
+        return value
+    try:
+        return repr(value)
+    except ValueError:  # an integer of more digits than Python writes out
+        return f"(too large to show) {event.data.hex()}"

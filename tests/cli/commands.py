@@ -23,6 +23,7 @@ from hydra_sync.identity import SigningKey, signing_envelope, verification_envel
 
 PATIENCE_S = 60.0  # far more than anything here takes
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+FILLING = b"."  # what a full pipe is full of
 NAMES = ("alice", "bob")
 
 
@@ -105,6 +106,18 @@ def flip(path: Path, offset: int) -> None:
     data = bytearray(path.read_bytes())
     data[offset] ^= 1
     path.write_bytes(data)
+
+
+def fill(pipe: int) -> None:
+    """Write to a pipe until nothing more goes in."""
+    os.set_blocking(pipe, False)
+    with suppress(BlockingIOError):
+        while os.write(pipe, FILLING * 65536):
+            pass
+    with suppress(BlockingIOError):
+        while os.write(pipe, FILLING):
+            pass
+    os.set_blocking(pipe, True)
 
 
 class Process:

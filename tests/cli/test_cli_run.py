@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import trio
+
+from hydra_sync import Seams, SeqRange
+from hydra_sync.cli.output import open_writers
 from hydra_sync.identity import SigningKey, signing_envelope, verification_envelope
-from tests.cli.commands import ENVIRONMENT, PATIENCE_S, Cli, Start, free_port
+from tests.cli.commands import ENVIRONMENT, PATIENCE_S, Cli, Start, fill, free_port
+from tests.node.network import NetworkMaker, until
+from tests.node.test_disk_trouble import TroubledDisk
+
+run_module = importlib.import_module("hydra_sync.cli.run")  # the package has its command under this name
 
 ALICE = ("--config", "alice.toml")
 BOB = ("--config", "bob.toml")
@@ -124,6 +135,77 @@ def test_a_reader_that_leaves(cli: Cli, home: Path) -> None:
             1,
         )
     assert cli("verify", *ALICE).code == 0
+
+
+def test_a_reader_that_does_not_read(cli: Cli, start: Start, home: Path) -> None:
+    """A node whose output is stuck replicates, and ends on a signal, all the same."""
+    assert cli("init", *ALICE).code == cli("init", *BOB).code == 0
+    read_end, write_end = os.pipe()
+    fill(write_end)
+    command = [sys.executable, "-m", "hydra_sync", "run", *BOB, "--json"]
+    with subprocess.Popen(command, stdout=write_end, stderr=subprocess.DEVNULL, env=ENVIRONMENT) as bob:
+        alice = start("run", *ALICE, "--stdin", "--replicas", "1")
+        for n in range(20):
+            alice.write(f"{n}\n")
+            alice.until(f"appended {n}")
+        bob.send_signal(signal.SIGTERM)
+        assert bob.wait(10) == 0
+    os.close(read_end)
+    os.close(write_end)
+    assert len(cli("read", *BOB, "alice", "--json").json) == 20
+
+
+def test_a_slow_reader_gets_every_acknowledgement(cli: Cli, home: Path) -> None:
+    """Standard input ends, and the node stops, but not before they are read."""
+    assert cli("init", *ALICE).code == 0
+    command = f"seq 30000 | {sys.executable} -m hydra_sync run --config alice.toml --stdin --stop-at-end"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} | (sleep 4; cat)"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [f"appended {seq}" for seq in range(30000)]
+
+
+async def test_lines_wait_for_room_on_the_disk(
+    make_network: NetworkMaker, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The node goes on, says once which lines wait and why, and appends them in order when it can."""
+    monkeypatch.setattr(run_module, "FULL_RETRY_S", 0.01)
+    read_end, write_end = os.pipe()
+    disk = TroubledDisk()
+    lines = run_module._Lines("text", replicas=0, stop_at_end=True)
+    with os.fdopen(read_end) as stdin, trio.fail_after(PATIENCE_S):
+        monkeypatch.setattr("sys.stdin", stdin)
+        async with make_network("alice").node("alice", seams=Seams(disk=disk)) as alice:
+            output = run_module._Output(alice.config, as_json=False)
+            async with open_writers((output.out, output.err)), trio.open_nursery() as nursery:
+                nursery.start_soon(run_module._append_lines, alice, lines, output, trio.CancelScope())
+                os.write(write_end, b"one\ntwo\n")
+                await until(lambda: run_module._next_seq(alice) == 2)
+                disk.full = True
+                long = [letter * 60_000 for letter in "abcdefgh"]  # more than what was set aside for the log
+                text = "".join(f"{line}\n" for line in long).encode()
+                nursery.start_soon(trio.to_thread.run_sync, _write_and_close, write_end, text)
+                await trio.sleep(0.5)
+                assert run_module._next_seq(alice) < 10
+                disk.full = False
+            values = [event.value async for event in alice.read("alice", SeqRange(0, 10))]
+    assert values == ["one", "two", *long]
+    out, err = capfd.readouterr()
+    assert out.splitlines() == [f"appended {seq}" for seq in range(10)]
+    told = [line for line in err.splitlines() if "not appended" in line]
+    assert len(told) == 1
+    assert "of standard input" in told[0]
+    assert "no room left on the disk" in told[0]
+
+
+def _write_and_close(fd: int, data: bytes) -> None:
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
 
 
 def test_a_full_output(cli: Cli, home: Path) -> None:

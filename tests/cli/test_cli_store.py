@@ -11,6 +11,7 @@ import pytest
 from hydra_sync.cli import main
 from hydra_sync.errors import PeerError, StoreError
 from hydra_sync.identity import SigningKey, signing_envelope, verification_envelope
+from hydra_sync.limits import UINT_MAX
 from tests.cli.commands import Cli, flip, locked, segment
 
 ALICE = ("--config", "alice.toml")
@@ -78,6 +79,23 @@ def test_read_refuses_an_empty_range(cli: Cli, store: Path, span: tuple[str, ...
     assert said in done.err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("read", "alice", UINT_MAX + 1),
+        ("read", "alice", 0, UINT_MAX + 1),
+        ("follow", "alice", "--from", UINT_MAX + 1),
+        ("fetch", "alice", UINT_MAX + 1, UINT_MAX + 2, "--output", "x"),
+        ("fetch", "alice", 0, UINT_MAX + 1, "--output", "x"),
+    ],
+)
+def test_seqs_that_no_log_reaches(cli: Cli, store: Path, words: tuple[object, ...]) -> None:
+    """Numbers beyond our formats are a wrong use of the command."""
+    done = cli(*words, *ALICE)
+    assert done.code == 2
+    assert "is not in the range" in done.err
+
+
 def test_read_tells_where_a_log_ends(cli: Cli, store: Path) -> None:
     """Asked for everything beyond, it says so; asked for events that are not there, it fails with 4."""
     done = cli("read", *ALICE, "alice", "9")
@@ -104,6 +122,7 @@ def test_append_beside_a_running_node_names_the_way(cli: Cli, home: Path, store:
         assert done.code == 2
         assert "in use by process 7 (node alice)" in done.err
         assert "hydra-sync run --stdin" in done.err
+        assert "read" not in done.err  # an append for reading only is no advice
         done = cli("run", *ALICE)
         assert (done.code, "in use by process 7 (node alice)" in done.err) == (2, True)
         assert cli("status", *ALICE, "--json").json[0]["held_by"] == "process 7 (node alice)"
