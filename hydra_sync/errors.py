@@ -68,4 +68,4 @@ class StoreDamagedError(StoreError):
 
 
 class StoreFullError(StoreError):
-    """The disk is full: the append was refused, nothing was lost, try again with more room."""
+    """No room on the disk, or no file to be had: the append was refused, nothing was lost, try again later."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from hydra_sync.testing import MS, SECOND
 from hydra_sync.testing.cluster import Cluster
+from hydra_sync.testing.faults import At, Pause
 from hydra_sync.testing.hostile import knock, stale_epochs
 from hydra_sync.testing.simulate import simulate
 from hydra_sync.testing.swarm import Swarm
 from simulations.invariants import FEATURES
 
-__all__ = ["breaker_is_not_courted", "strangers_at_every_door"]
+__all__ = ["breaker_is_not_courted", "crowd_after_a_pause", "strangers_at_every_door"]
 
 CALM: Final = replace(Swarm.calm(), nodes=(3, 3), seconds=(4, 4), operations=(10, 10))
 
@@ -38,3 +40,14 @@ async def strangers_at_every_door(cluster: Cluster) -> None:
     cluster.start_chatter()
     await cluster.run_for()
     await cluster.settle(core=["n0", "n1"])
+
+
+@simulate(swarm=CALM, features=FEATURES)
+async def crowd_after_a_pause(cluster: Cluster) -> None:
+    """However many strangers come in one moment, no more than `HANDSHAKES_MAX` are let in: each sends another away.
+
+    Found by `hostile`, seeds 49 and 89 (S7): a crowd sent the same one away again and again.
+    """
+    cluster.inject([Pause(At(number * 300 * MS), "n0", for_ns=SECOND // 4) for number in range(1, 10)])
+    cluster.byzantine("n2", knock())
+    await cluster.run_for()

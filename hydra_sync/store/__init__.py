@@ -14,13 +14,11 @@ from hydra_sync.store.store import Store, create_store, open_store
 __all__ = ["Log", "Manifest", "Store", "create_store", "open_store"]
 
 from hydra_sync.store.author import Author
-from hydra_sync.store.manifest import STORE_ID_BYTES
 from hydra_sync.store.opening import Cut, OpeningReport
 from hydra_sync.store.store import read_manifest, write_manifest
 from hydra_sync.store.verify import Finding, VerifyReport, verify_log, verify_segment
 
 __all__ = [
-    "STORE_ID_BYTES",
     "Author",
     "Cut",
     "Finding",

@@ -9,7 +9,7 @@ from typing import Final
 from hydra_sync.batch import body_size, seal_batch
 from hydra_sync.errors import UsageError
 from hydra_sync.identity import NetworkId, SigningKey
-from hydra_sync.limits import BODY_BYTES_MAX, EVENT_BYTES_MAX, EVENTS_PER_BATCH_MAX
+from hydra_sync.limits import BODY_BYTES_MAX, EVENT_BYTES_MAX, EVENTS_PER_BATCH_MAX, UINT_MAX
 from hydra_sync.ranges import SeqRange
 from hydra_sync.store.group import GroupCommit, Piece
 from hydra_sync.store.log import Log
@@ -31,7 +31,7 @@ class Author:
     """Appends to the node's own log.
 
     ``epoch`` is that of the batches to come. ``wall_clock`` gives microseconds since 1970; what it says
-    goes into the headers as it is, for people to read.
+    goes into the headers, for people to read, and where it is out of their range, the nearest that is not.
     """
 
     def __init__(self, log: Log, key: SigningKey, network: NetworkId, wall_clock: Callable[[], int]) -> None:
@@ -72,7 +72,7 @@ class Author:
             [event for work in works for event in work.events],
             epoch=self.epoch,
             first_seq=tip.next_seq,
-            time_us=self._wall_clock(),
+            time_us=max(0, min(self._wall_clock(), UINT_MAX)),
             prev_hash=tip.hash,
         )
         await self.log.commit([batch])

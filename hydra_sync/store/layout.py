@@ -12,7 +12,7 @@ from hydra_sync.batch import Batch
 from hydra_sync.errors import SignatureError
 from hydra_sync.identity import MemberKey, NetworkId
 
-__all__ = ["LOCK", "LOGS", "MANIFEST", "QUARANTINE", "LogPlace", "segment_seqs"]
+__all__ = ["LOCK", "LOGS", "MANIFEST", "QUARANTINE", "LogPlace", "index_seqs", "segment_seqs"]
 
 MANIFEST: Final = "store.toml"
 LOCK: Final = "LOCK"
@@ -20,6 +20,7 @@ LOGS: Final = "logs"
 QUARANTINE: Final = "quarantine"
 
 _SEGMENT_NAME: Final = re.compile(r"([0-9]{20})\.log")
+_INDEX_NAME: Final = re.compile(r"([0-9]{20})\.idx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +61,8 @@ def segment_seqs(names: Iterable[str]) -> list[int]:
     [0, 7]
     """
     return sorted(int(match[1]) for match in map(_SEGMENT_NAME.fullmatch, names) if match)
+
+
+def index_seqs(names: Iterable[str]) -> list[int]:
+    """The first seqs of the segments whose indexes are among these file names, ascending."""
+    return sorted(int(match[1]) for match in map(_INDEX_NAME.fullmatch, names) if match)

@@ -13,7 +13,7 @@ from hydra_sync.errors import StoreError, StoreFullError, UnavailableError
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import INDEX_FLUSH_BYTES, RECENT_BYTES, SEGMENT_BYTES
 from hydra_sync.ranges import SeqRange, subtract
-from hydra_sync.store.faults import is_full, translated
+from hydra_sync.store.faults import is_refusal, translated
 from hydra_sync.store.files import replace_file
 from hydra_sync.store.index import Index, Mark, encode_index
 from hydra_sync.store.layout import LogPlace, segment_seqs
@@ -73,6 +73,7 @@ class Log:
         self._changed = trio.Event()
         self._recent = Recent(RECENT_BYTES)
         self._callbacks: list[Callable[[Tip], None]] = []
+        self._damage_callbacks: list[Callable[[], None]] = []
 
     async def attach(self, opened: Opened) -> None:
         """Take over the opened tail: the second half of `open_log`."""
@@ -103,7 +104,8 @@ class Log:
     @property
     def first_seq(self) -> int:
         """The first event held here, unless it is in a hole; equal to the tip's in an empty log."""
-        return self._reader.seqs[0] if self._reader.seqs else self.tip.next_seq
+        first_seq = self._reader.seqs[0] if self._reader.seqs else self.tip.next_seq
+        return min(first_seq, self._holes[0].start) if self._holes else first_seq
 
     @property
     def holes(self) -> tuple[SeqRange, ...]:
@@ -130,6 +132,10 @@ class Log:
     def on_durable(self, callback: Callable[[Tip], None]) -> None:
         """Call ``callback``, which must not fail, with every new tip, before anybody who waits is woken."""
         self._callbacks.append(callback)
+
+    def on_damage(self, callback: Callable[[], None]) -> None:
+        """Call ``callback``, which must not fail, whenever a read has found more of the log damaged."""
+        self._damage_callbacks.append(callback)
 
     async def wait_past(self, seq: int) -> Tip:
         """Wait until event ``seq`` is durable, and return the tip."""
@@ -229,6 +235,11 @@ class Log:
             raise UnavailableError(
                 f"log of member {self.author.hex()}: events {SeqRange(start_seq, self.first_seq)} were pruned here"
             )
+        if start_seq < self._reader.seqs[0]:
+            raise UnavailableError(
+                f"log of member {self.author.hex()}: events {SeqRange(start_seq, self._reader.seqs[0])} are gone: "
+                f"the segment file that held them is not in {self._place.directory}"
+            )
         if recent := self._recent.read(start_seq, stop_seq, bytes_max):
             await trio.lowlevel.checkpoint()
             return recent
@@ -250,7 +261,12 @@ class Log:
 
     def _note_hole(self, hole: SeqRange) -> None:
         whole = SeqRange(0, self.tip.next_seq)
-        self._holes = subtract(whole, subtract(whole, [*self._holes, hole]))
+        holes = subtract(whole, subtract(whole, [*self._holes, hole]))
+        if holes == self._holes:
+            return
+        self._holes = holes
+        for callback in self._damage_callbacks:
+            callback()
 
     async def refresh(self) -> bool:
         """Look for what another process has appended since; whether the tip moved. For read-only logs."""
@@ -273,7 +289,10 @@ class Log:
 
     async def _extend(self, index: Index, offset: int) -> None:
         tip = self.tip
-        file = await self._disk.open(self._place.segment(index.first_seq), "read")
+        try:
+            file = await self._disk.open(self._place.segment(index.first_seq), "read")
+        except FileNotFoundError:
+            return  # it was lost before this log was opened, or begun and given up
         try:
             # Damage is the end here: a write may be under way. Opening the log again can tell.
             start = Survey(offset, tip.next_seq, tip)
@@ -298,8 +317,9 @@ class Log:
         try:
             await replace_file(self._disk, path, encode_index(index, self.author))
         except OSError as error:
-            # The index is a cache, and a full disk may do without. Any other failure is the disk's.
-            if not is_full(error):
+            # The index is a cache, and one may do without where there is no room or file for it. Any
+            # other failure is the disk's.
+            if not is_refusal(error):
                 self._failure = f"writing {path}: {error}"
         else:
             self._flushed = index.mark

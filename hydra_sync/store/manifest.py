@@ -9,12 +9,11 @@ from typing import Final, Never
 
 from hydra_sync.errors import NewerFormatError, StoreDamagedError
 from hydra_sync.identity import MemberKey, NetworkId
-from hydra_sync.limits import HASH_BYTES, KEY_BYTES
+from hydra_sync.limits import HASH_BYTES, KEY_BYTES, STORE_ID_BYTES
 
-__all__ = ["MANIFEST_BYTES_MAX", "STORE_ID_BYTES", "Manifest", "parse_manifest", "render"]
+__all__ = ["MANIFEST_BYTES_MAX", "Manifest", "parse_manifest", "render"]
 
 FORMAT_VERSION: Final = 1
-STORE_ID_BYTES: Final = 16
 MANIFEST_BYTES_MAX: Final = 4096  # six short lines; more is not a manifest
 
 

@@ -6,22 +6,24 @@ beyond the durable mark are written again, the same bytes in place, and synced. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.disk import Disk, File
-from hydra_sync.errors import FormatError, StoreDamagedError
+from hydra_sync.errors import StoreDamagedError
 from hydra_sync.identity import MemberKey
-from hydra_sync.ranges import SeqRange
-from hydra_sync.store.files import read_file, remove_file
-from hydra_sync.store.index import INDEX_BYTES_MAX, Index, parse_index
+from hydra_sync.ranges import SeqRange, subtract
+from hydra_sync.store.files import remove_file
+from hydra_sync.store.index import Index
 from hydra_sync.store.layout import LogPlace, segment_seqs
+from hydra_sync.store.missing import NoFile, gaps, load_index, lost_segments
 from hydra_sync.store.quarantine import keep
 from hydra_sync.store.scan import CHUNK_BYTES
 from hydra_sync.store.survey import Survey, survey_durable, survey_tail
 
-__all__ = ["Cut", "Opened", "OpeningReport", "Tail", "load_index", "open_segments"]
+__all__ = ["Cut", "Opened", "OpeningReport", "Tail", "open_segments"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class OpeningReport:
-    """What opening a log found and did. Without ``cuts``, ``holes`` and ``short_of`` all was well."""
+    """What opening a log found and did. Without ``cuts``, ``holes``, ``short_of`` and ``gone`` all was well."""
 
     author: MemberKey
     tip: Tip
@@ -45,6 +47,8 @@ class OpeningReport:
     """Events that are damaged here: those found now, and those known from earlier."""
     short_of: Tip | None = None
     """The log once ended here, durably, and its last records are gone: the disk lost or changed them."""
+    gone: tuple[SeqRange, ...] = ()
+    """Events that are in no segment file, although later ones are; below the tip they are holes, too."""
 
     def lines(self, alias: str) -> list[str]:
         """What was cut and what is gone, in sentences for the log output; of holes the log itself tells."""
@@ -56,6 +60,7 @@ class OpeningReport:
         if self.short_of is not None:
             seq = self.short_of.next_seq
             said.append(f"{log}: it was durable up to seq {seq}, and its end is damaged or gone from the disk")
+        said += [f"{log}: a segment file is gone from the disk, it held events {events}" for events in self.gone]
         return said
 
 
@@ -77,28 +82,26 @@ class Opened:
     report: OpeningReport
 
 
-async def load_index(disk: Disk, place: LogPlace, first_seq: int) -> Index | None:
-    """The index file of a segment; None if there is none that can be used."""
-    try:
-        data = await read_file(disk, place.index(first_seq), INDEX_BYTES_MAX)
-        return parse_index(data, place.author, first_seq)
-    except (FileNotFoundError, FormatError):
-        return None
-
-
 async def open_segments(disk: Disk, place: LogPlace, *, commit_bytes: int, read_only: bool) -> Opened:
     """Open the last segment that has records, sound and durable. With ``read_only`` nothing is changed.
 
     A commit has at most ``commit_bytes``, or is one record where that is 0.
     """
-    try:
-        seqs = segment_seqs(await disk.list_dir(place.directory))
-    except FileNotFoundError:
-        seqs = []
+    seqs, lost = await _list_segments(disk, place, again=read_only)
     cuts: list[Cut] = []
-    while seqs:
+    gone: list[SeqRange] = []
+    while True:
+        is_lost = bool(lost) and lost[-1] > (seqs[-1] if seqs else -1)
+        if is_lost:
+            # The log ended in this one, or later. What its index knows of the end is kept.
+            seqs.append(lost.pop())
+            if not read_only:
+                await _create_segment(disk, place, seqs[-1])
+        if not seqs:
+            return Opened([], None, OpeningReport(place.author, EMPTY, tuple(cuts), gone=tuple(gone)))
+        gone += await gaps(disk, place, seqs)
         opening = _TailOpening(disk, place, seqs[-1], commit_bytes)
-        await opening.look(seqs[-2] if len(seqs) > 1 else None, again=read_only)
+        await opening.look(seqs[-2] if len(seqs) > 1 else None, again=read_only, is_lost=is_lost)
         try:
             cuts += await opening.show() if read_only else await opening.repair()
         except BaseException:
@@ -106,20 +109,45 @@ async def open_segments(disk: Disk, place: LogPlace, *, commit_bytes: int, read_
             raise
         if (tip := opening.survey.tip) is not None and not opening.is_empty:
             tail = Tail(opening.file, opening.index, opening.survey.offset)
-            return Opened(seqs, tail, opening.report(tip, tuple(cuts)))
+            return Opened(seqs, tail, opening.report(tip, tuple(cuts), gone))
         # A segment was begun, and no record in it became durable. The one before it is the last.
         opening.file.close()
-        if len(seqs) == 1 and seqs[0] > 0:
+        if len(seqs) == 1 and seqs[0] > 0 and not lost:
             raise StoreDamagedError(
                 f"nothing readable is left of the log of member {place.author.hex()}, which began at seq "
                 f"{seqs[0]}: move {place.directory} away and start again, to fetch the log from other members"
             )
         if not read_only:
-            await remove_file(disk, place.index(seqs[-1]))
-            await remove_file(disk, place.segment(seqs[-1]))
-            await disk.sync_dir(place.directory)
+            await _remove_segment(disk, place, seqs[-1])
         seqs.pop()
-    return Opened([], None, OpeningReport(place.author, EMPTY, tuple(cuts)))
+
+
+async def _list_segments(disk: Disk, place: LogPlace, *, again: bool) -> tuple[list[int], list[int]]:
+    """The segments that are there, and those of which only an index is.
+
+    With ``again``, files may be coming and going right now, and a loss is believed when seen twice.
+    """
+    try:
+        names = await disk.list_dir(place.directory)
+        lost = await lost_segments(disk, place, names)
+        if lost and again:
+            names = await disk.list_dir(place.directory)
+            lost = await lost_segments(disk, place, names)
+    except FileNotFoundError:
+        return [], []
+    return segment_seqs(names), lost
+
+
+async def _create_segment(disk: Disk, place: LogPlace, first_seq: int) -> None:
+    (await disk.open(place.segment(first_seq), "create")).close()
+    await disk.sync_dir(place.directory)
+
+
+async def _remove_segment(disk: Disk, place: LogPlace, first_seq: int) -> None:
+    await remove_file(disk, place.index(first_seq))
+    await disk.sync_dir(place.directory)  # an index that came back alone would tell of a loss
+    await remove_file(disk, place.segment(first_seq))
+    await disk.sync_dir(place.directory)
 
 
 class _TailOpening:
@@ -142,12 +170,16 @@ class _TailOpening:
     def is_empty(self) -> bool:
         return self.index.mark is None and self.survey.offset == 0
 
-    async def look(self, previous_seq: int | None, *, again: bool) -> None:
+    async def look(self, previous_seq: int | None, *, again: bool, is_lost: bool) -> None:
         """Find out what the segment holds.
 
         With ``again``, somebody may be writing to it right now, and damage is believed when seen twice.
+        There is no file to look at with it where the segment ``is_lost``.
         """
-        self.file = await self._disk.open(self._place.segment(self._first_seq), "read" if again else "write")
+        if again and is_lost:
+            self.file = NoFile()
+        else:
+            self.file = await self._disk.open(self._place.segment(self._first_seq), "read" if again else "write")
         try:
             await self._look_below_mark(previous_seq)
             self.survey = await self._survey()
@@ -214,6 +246,8 @@ class _TailOpening:
             await self._disk.sync_dir(self._place.directory)
         return cuts
 
-    def report(self, tip: Tip, cuts: tuple[Cut, ...]) -> OpeningReport:
-        holes = tuple(sorted({*self._holes, *self.survey.holes}))
-        return OpeningReport(self._place.author, tip, cuts, holes, self._short_of)
+    def report(self, tip: Tip, cuts: tuple[Cut, ...], gone: Sequence[SeqRange]) -> OpeningReport:
+        whole = SeqRange(0, tip.next_seq)
+        holes = subtract(whole, subtract(whole, [*self._holes, *self.survey.holes, *gone]))
+        gone = sorted(set(gone))
+        return OpeningReport(self._place.author, tip, cuts, tuple(holes), self._short_of, tuple(gone))

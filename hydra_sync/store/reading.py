@@ -14,7 +14,7 @@ from hydra_sync.ranges import SeqRange
 from hydra_sync.store.files import replace_file
 from hydra_sync.store.index import Index, Mark, encode_index
 from hydra_sync.store.layout import LogPlace
-from hydra_sync.store.opening import load_index
+from hydra_sync.store.missing import load_index
 from hydra_sync.store.scan import Damage, Placed, Walk
 
 __all__ = ["Hole", "Reader", "Stretch"]

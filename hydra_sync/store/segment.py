@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from hydra_sync.disk import Disk, File
+from hydra_sync.errors import StoreFullError
 from hydra_sync.limits import EXTENT_BYTES_MAX, EXTENT_BYTES_MIN
-from hydra_sync.store.faults import is_full, translated
+from hydra_sync.store.faults import is_refusal, translated
 from hydra_sync.store.layout import LogPlace
 
 __all__ = ["Segment"]
@@ -31,6 +32,7 @@ class Segment:
         self._allocated = allocated
         self._bytes_max = bytes_max
         self._extent = EXTENT_BYTES_MIN
+        self._is_sealed = False
 
     @classmethod
     async def create(cls, disk: Disk, place: LogPlace, first_seq: int, bytes_max: int) -> Segment:
@@ -41,6 +43,12 @@ class Segment:
         try:
             with translated(f"syncing {place.directory}", may_be_full=False):
                 await disk.sync_dir(place.directory)
+        except StoreFullError:
+            file.close()
+            # The log may go on in the segment before, and then this one would begin inside that one.
+            with translated(f"removing {path}"):
+                await disk.remove(path)
+            raise
         except BaseException:
             file.close()
             raise
@@ -55,13 +63,14 @@ class Segment:
         needed = self.offset + size
         if needed <= self._allocated:
             return
+        self._is_sealed = False
         target = max(needed, min(self._allocated + self._extent, self._bytes_max))
         try:
             await self.file.write_at(self._allocated, bytes(target - self._allocated))
         except OSError as error:
             # What did fit may be enough, and is not lost.
             self._allocated = await self.file.size()
-            if not is_full(error) or self._allocated < needed:
+            if not is_refusal(error) or self._allocated < needed:
                 with translated(f"extending {self.path}"):
                     raise
         else:
@@ -78,11 +87,13 @@ class Segment:
 
     async def seal(self) -> None:
         """Give back the space that is not used. Idempotent."""
-        if self._allocated > self.offset:
+        # Also where there is none: a process that died here may have cut the file, and not synced that.
+        if not self._is_sealed:
             with translated(f"sealing {self.path}"):
                 await self.file.truncate(self.offset)
             await self._sync()
             self._allocated = self.offset
+            self._is_sealed = True
 
     async def _sync(self) -> None:
         with translated(f"syncing {self.path}", may_be_full=False):

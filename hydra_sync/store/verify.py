@@ -18,7 +18,7 @@ from hydra_sync.ranges import SeqRange
 from hydra_sync.store.faults import translated
 from hydra_sync.store.index import Mark
 from hydra_sync.store.layout import LogPlace, segment_seqs
-from hydra_sync.store.opening import load_index
+from hydra_sync.store.missing import load_index
 from hydra_sync.store.scan import Damage, Placed, Walk
 
 __all__ = ["Finding", "VerifyReport", "verify_log", "verify_segment"]

@@ -1,6 +1,8 @@
-"""The scenarios that failing seeds have become pass, and stay passed."""
+"""The scenarios that failing seeds have become pass; those of bugs that are open fail."""
 
 from __future__ import annotations
+
+import pytest
 
 from simulations import found
 
@@ -11,3 +13,8 @@ def test_breaker_is_not_courted() -> None:
 
 def test_strangers_at_every_door() -> None:
     assert found.strangers_at_every_door.run(0).failure is None
+
+
+@pytest.mark.xfail(reason="a crowd cancels the oldest handshake again and again, instead of one each")
+def test_crowd_after_a_pause() -> None:
+    assert found.crowd_after_a_pause.run(0).failure is None

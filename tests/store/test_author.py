@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from hydra_sync.errors import StoreError, StoreFullError, UsageError
-from hydra_sync.limits import EVENT_BYTES_MAX, EVENTS_PER_BATCH_MAX, PENDING_BYTES_MAX
+from hydra_sync.limits import EVENT_BYTES_MAX, EVENTS_PER_BATCH_MAX, PENDING_BYTES_MAX, UINT_MAX
 from hydra_sync.ranges import SeqRange
 from tests.store.crash_disk import MemoryDisk
 from tests.store.worlds import ALICE, event, make_store, opened, read_all
@@ -77,6 +77,17 @@ async def test_the_events_of_a_call_stay_together(disk: MemoryDisk) -> None:
         assert [batch.header.count for batch in batches] == [1, 2, EVENTS_PER_BATCH_MAX, 1] or [
             batch.header.count for batch in batches
         ] == [1, 1, 1, EVENTS_PER_BATCH_MAX, 1]
+
+
+@pytest.mark.parametrize(("clock", "written"), [(-1, 0), (7, 7), (UINT_MAX + 1, UINT_MAX)])
+async def test_a_wall_clock_gone_mad_does_no_harm(disk: MemoryDisk, clock: int, written: int) -> None:
+    """A time that no header can hold is written as the nearest that one can; the record is read again."""
+    async with opened(disk, wall_clock=lambda: clock) as store:
+        await store.author.append([event(0)])
+    async with opened(disk) as store:
+        (batch,) = await store.log(ALICE.member).read(0, 1, 1000)
+        assert batch.header.time_us == written
+        assert list(batch.events()) == [event(0)]
 
 
 async def test_impossible_appends_are_refused(disk: MemoryDisk) -> None:

@@ -116,6 +116,22 @@ async def test_what_was_acknowledged_survives_every_crash(seed: int) -> None:
         assert not report.remarks
 
 
+async def test_a_seal_that_was_not_synced_is_done_again() -> None:
+    """A process that died between cutting a full segment and syncing that leaves no zeros in a sealed one."""
+    disk = MemoryDisk()
+    await make_store(disk)
+    async with opened(disk, segment_bytes=3000) as store:
+        await store.author.append([event(0, 2500)])
+    segment = disk.names[place().segment(0)]
+    assert len(segment.durable) == 3000
+    record = await verify_log(disk, place())
+    del segment.live[record.size :]
+    async with opened(disk, segment_bytes=3000) as store:
+        await store.author.append([event(1, 2500)])
+    assert segment.durable == segment.live
+    assert len(segment.durable) == record.size
+
+
 async def test_records_of_a_killed_process_are_synced_before_they_are_shown() -> None:
     """A record that only reached the page cache is durable once an opened log shows it."""
     disk = MemoryDisk()

@@ -195,6 +195,20 @@ async def test_reading_returns_what_is_good_before_damage() -> None:
     assert await log.read(4, 6, 1 << 20) == batches[4:]
 
 
+async def test_damage_is_told_when_it_is_found() -> None:
+    """Once for what a read finds, and not again for what is known."""
+    disk = await filled(6, close=True)
+    log = await open_it(disk)
+    told: list[tuple[SeqRange, ...]] = []
+    log.on_damage(lambda: told.append(log.holes))
+    flip(disk, sum(len(b.record) for b in run_of(ALICE, 3)) + 60)
+    await log.read(0, 6, 1 << 20)
+    assert told == [(SeqRange(3, 4),)]
+    with pytest.raises(UnavailableError):
+        await log.read(3, 6, 1 << 20)
+    assert len(told) == 1
+
+
 async def test_a_segment_without_its_end_keeps_the_tip() -> None:
     """A file shorter than it once was: said in the report, the lost range is a hole, and no seq is used twice."""
     disk = await filled(4, close=True)
@@ -374,6 +388,45 @@ async def test_a_failed_write(code: int) -> None:
         if code == errno.ENOSPC:
             assert log.tip.next_seq == 30
             assert (await verify_log(disk, place())).is_sound
+
+
+@pytest.mark.parametrize(("code", "cause"), [(errno.EMFILE, "this process has too many"), (errno.ENFILE, "machine")])
+@pytest.mark.parametrize("operation", ["open", "sync_dir"])
+async def test_too_many_open_files_refuse_one_commit(operation: str, code: int, cause: str) -> None:
+    """Whatever finds no file to be had leaves the log as it was, and says what it was; later commits work."""
+    batches = run_of(ALICE, 30, size=500)
+    said: list[str] = []
+    for nth in range(1, 30):
+        disk = await fresh()
+        log = await open_it(disk, segment=4000)
+        left = nth
+
+        def fail(name: str, path: Path) -> None:
+            nonlocal left
+            if name == operation:
+                left -= 1
+                if left == 0:
+                    raise OSError(code, "too many files")
+
+        disk.fault = fail
+        for batch in batches:
+            try:
+                await log.commit([batch])
+            except StoreFullError as error:
+                said.append(str(error))
+                # A smaller one may still fit into the segment before.
+                await log.commit(run_of(ALICE, 1, tip=log.tip, size=8))
+                break
+        disk.fault = lambda name, path: None
+        assert log.failure is None
+        for batch in run_of(ALICE, 20, tip=log.tip, size=500):
+            await log.commit([batch])
+        again = await open_it(disk, segment=4000)
+        assert again.tip == log.tip
+        assert not again.holes
+        assert (await verify_log(disk, place())).is_sound
+    assert len(said) > 1
+    assert all(cause in text for text in said)
 
 
 async def test_a_nearly_full_disk_is_used_up() -> None:
