@@ -63,13 +63,14 @@ class Meeting:
         A member takes milliseconds, who only holds the door takes as long as it is let: the oldest goes.
         """
         if len(self._strangers) >= HANDSHAKES_MAX:
-            self._strangers[0].cancel()
+            self._strangers.popleft().cancel()
         with trio.CancelScope() as scope:
             self._strangers.append(scope)
             try:
                 return await secured(self._channel.accept, transport)
             finally:
-                self._strangers.remove(scope)
+                if scope in self._strangers:  # else it was the oldest, and made room
+                    self._strangers.remove(scope)
         return None
 
     async def _reach(self, member: Member) -> None:
