@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 import click
 import trio
 
 from hydra_sync.cli.options import json_option, node_options, repeat_options, take_config
-from hydra_sync.disk import RealDisk
 from hydra_sync.errors import UsageError
-from hydra_sync.limits import STORE_ID_BYTES
-from hydra_sync.store import Manifest, create_store
+from hydra_sync.node import create_store
 
 __all__ = ["init"]
 
@@ -28,10 +25,9 @@ def init(as_json: bool, **options: Any) -> None:
     would sign a second history.
     """
     config = take_config(options)
-    manifest = Manifest(config.network_id, config.key.member, os.urandom(STORE_ID_BYTES), founding=True)
     if config.persistence_dir.is_file():
         raise UsageError(f"{config.persistence_dir} is a file: name a directory with --persistence-dir")
-    trio.run(create_store, RealDisk(), config.persistence_dir.absolute(), manifest)
+    trio.run(create_store, config)
     made = {
         "persistence_dir": str(config.persistence_dir.absolute()),
         "network_id": config.network_id.hex(),
