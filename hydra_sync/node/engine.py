@@ -86,7 +86,7 @@ class Engine:
         """Run until cancelled. Raises `StoreError` when the disk fails: the node must stop."""
         async with trio.open_nursery() as nursery:
             for member in self.config.keys:
-                self.store.log(member).on_durable(self._durable(member))
+                self.store.log(member).on_durable(partial(self._durable, member))
                 self.store.log(member).on_damage(partial(self._damaged, member))
                 if member != self.config.key.member:
                     nursery.start_soon(self._append, member)
@@ -190,11 +190,8 @@ class Engine:
             with suppress(UsageError):  # a peer's odd idea of an address is no reason to leave it
                 self._advertised[peer] = Address.parse(hello.advertise)
 
-    def _durable(self, member: MemberKey) -> Callable[[Tip], None]:
-        def durable(tip: Tip) -> None:
-            self.perform(self.replicator.appended(member, tip, trio.current_time()))
-
-        return durable
+    def _durable(self, member: MemberKey, tip: Tip) -> None:
+        self.perform(self.replicator.appended(member, tip, trio.current_time()))
 
     def _damaged(self, member: MemberKey) -> None:
         self.perform(self.replicator.damaged(self._held(member)))

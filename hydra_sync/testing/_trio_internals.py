@@ -3,7 +3,8 @@
 pyproject.toml pins the range of trio versions; `check` says at once, and by name, when a release
 in it has moved something.
 """
-# ruff: noqa: SLF001
+# Private names are what this file is for; mypy takes them only by getattr and setattr.
+# ruff: noqa: SLF001, B009, B010
 
 from __future__ import annotations
 
@@ -75,29 +76,29 @@ def own_schedule(shuffler: Shuffler) -> Iterator[None]:
     The sorting is essential: trio keeps tasks in sets, so they wake in the order of their addresses.
     """
     before = _run._r, _run._ALLOW_DETERMINISTIC_SCHEDULING
-    setattr(_run, "_r", shuffler)  # noqa: B010 (mypy knows better types for both)
-    setattr(_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)  # noqa: B010
+    setattr(_run, "_r", shuffler)
+    setattr(_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
     try:
         yield
     finally:
-        setattr(_run, "_r", before[0])  # noqa: B010
-        setattr(_run, "_ALLOW_DETERMINISTIC_SCHEDULING", before[1])  # noqa: B010
+        setattr(_run, "_r", before[0])
+        setattr(_run, "_ALLOW_DETERMINISTIC_SCHEDULING", before[1])
 
 
 @contextmanager
 def own_threads(refuse: Callable[[], None]) -> Iterator[None]:
     """Call ``refuse``, which may raise, before trio gives anything to a thread."""
-    real: Callable[..., None] = getattr(_threads, "start_thread_soon")  # noqa: B009
+    real: Callable[..., None] = getattr(_threads, "start_thread_soon")
 
     def guarded(*args: object, **kwargs: object) -> None:
         refuse()
         real(*args, **kwargs)
 
-    setattr(_threads, "start_thread_soon", guarded)  # noqa: B010
+    setattr(_threads, "start_thread_soon", guarded)
     try:
         yield
     finally:
-        setattr(_threads, "start_thread_soon", real)  # noqa: B010
+        setattr(_threads, "start_thread_soon", real)
 
 
 def unshield(task: Task) -> None:

@@ -77,7 +77,7 @@ class EventClock(trio.abc.Clock):
         events, self._queue = sorted(self._queue), []
         for _, _, act, args in events:
             if act is trio.lowlevel.reschedule:
-                act(*args)  # type: ignore[arg-type]
+                act(*args)  # type: ignore[arg-type]  # the queue does not know each callback's arguments
 
     def start_clock(self) -> None:
         """Called by trio when the run begins."""

@@ -226,7 +226,7 @@ class Cluster:
         It is up again ``down_s`` later. This outlasts `settle`, which can cope with it.
         """
         self.member(alias)
-        operation: Operation = _OPERATIONS.get(op, op)  # type: ignore[arg-type]
+        operation: Operation = _OPERATIONS.get(op, op)  # type: ignore[arg-type]  # what is no other name is our own
         when = On(alias, operation, nth, phase=phase, delay_ns=nanoseconds(delay_s))
         Injector(self.world, [Crash(when, alias, down_ns=nanoseconds(down_s), keep=keep)])
 

@@ -375,7 +375,7 @@ def _build(kind: type[T], values: object) -> T:
         if name not in names or not _fits(value, hints[name]):
             raise UsageError(f"{kind.__name__} has no field {name} of value {value!r}")
     try:
-        return kind(**ready)  # type: ignore[arg-type]
+        return kind(**ready)  # type: ignore[arg-type]  # `_fits` has checked each
     except TypeError as error:
         raise UsageError(f"{kind.__name__}: {error}") from error
 

@@ -70,12 +70,6 @@ class NoFork(Invariant):
     promise = "a sound author never signs two histories that anyone gets to see"
 
     def delivering(self, delivery: Delivery) -> None:
-        self._compare(delivery)
-
-    def reread(self, delivery: Delivery) -> None:
-        self._compare(delivery)
-
-    def _compare(self, delivery: Delivery) -> None:
         log, event = delivery.log, delivery.event
         seen = self.ledger.seen[log].get(event.seq)
         if seen is None or seen.batch_hash == event.batch_hash or not self.cluster.is_sound(log):
@@ -83,18 +77,14 @@ class NoFork(Invariant):
         if seen.data in self.ledger.written[log] and event.data in self.ledger.written[log]:
             self.broken(f"{log} signed event {event.seq} twice: {seen.node} and {delivery.node} hold different batches")
 
+    reread = delivering
+
 
 class OneHistory(Invariant):
     name = "S3"
     promise = "at each seq of a sound author's log, all nodes deliver the same event of the same batch"
 
     def delivering(self, delivery: Delivery) -> None:
-        self._compare(delivery)
-
-    def reread(self, delivery: Delivery) -> None:
-        self._compare(delivery)
-
-    def _compare(self, delivery: Delivery) -> None:
         log, event = delivery.log, delivery.event
         seen = self.ledger.seen[log].get(event.seq)
         if seen is None or not self.cluster.is_sound(log) or event.data not in self.ledger.written[log]:
@@ -105,21 +95,19 @@ class OneHistory(Invariant):
                 delivery.node,
             )
 
+    reread = delivering
+
 
 class NoCreation(Invariant):
     name = "S4"
     promise = "nothing is delivered that its author did not write: nothing forged, nothing rotten"
 
     def delivering(self, delivery: Delivery) -> None:
-        self._check(delivery)
-
-    def reread(self, delivery: Delivery) -> None:
-        self._check(delivery)
-
-    def _check(self, delivery: Delivery) -> None:
         if delivery.event.data not in self.ledger.written[delivery.log]:
             what = f"event {delivery.event.seq} of {delivery.log}"
             self.broken(f"{delivery.node} delivered as {what} what {delivery.log} never wrote", delivery.node)
+
+    reread = delivering
 
 
 class ExactlyOnce(Invariant):
@@ -224,12 +212,6 @@ class EqualStates(Invariant):
     promise = "the same events lead to the same state, on every node and after every restart"
 
     def delivering(self, delivery: Delivery) -> None:
-        self._compare(delivery)
-
-    def reread(self, delivery: Delivery) -> None:
-        self._compare(delivery)
-
-    def _compare(self, delivery: Delivery) -> None:
         log, event = delivery.log, delivery.event
         seen = self.ledger.seen[log].get(event.seq)
         if (
@@ -243,6 +225,8 @@ class EqualStates(Invariant):
                 "and come to different states",
                 delivery.node,
             )
+
+    reread = delivering
 
 
 def _is_same(seen: Seen, delivery: Delivery) -> bool:
