@@ -39,7 +39,7 @@ from hydra_sync.sync.intake import Early
 from hydra_sync.sync.receipts import Receipts
 from hydra_sync.sync.schedule import Ask, LogSync, Source, plan
 from hydra_sync.sync.session import Session
-from hydra_sync.wire import Cancel, Credit, Data, End, EndReason, LogTip
+from hydra_sync.wire import Cancel, Credit, Data, End, EndReason, LogState, LogTip
 
 __all__ = ["Fetcher"]
 
@@ -133,8 +133,12 @@ class Fetcher:
 
     def target(self, log: MemberKey) -> int:
         """The highest next seq of ``log`` that any connected node shows."""
-        shown = (self._sessions[link].shown.get(log) for link in self._nodes.values())
-        return max((tip.tip.next_seq for tip in shown if tip is not None), default=0)
+        highest = 0
+        for link in self._nodes.values():  # a loop, because it is run for every message of every peer
+            shown = self._sessions[link].shown.get(log)
+            if shown is not None and shown.tip.next_seq > highest:
+                highest = shown.tip.next_seq
+        return highest
 
     def data(self, session: Session, data: Data, now: float) -> list[Effect]:
         """Records arrived. Raises `PeerError` for what nobody asked for or nobody signed."""
@@ -154,6 +158,7 @@ class Fetcher:
         if asked.log == self._me:
             ours = self._receipts.is_ours(Tip.after(batches[-1]))
             return self._cancel(asked) if ours else self._own_log_ahead(asked, session.peer)
+        session.saw(asked.log, Tip.after(batches[-1]))
         state.delivered(session.link, events.count, len(data.records))
         state.intake.add(Early(session.link, asked.request, batches))
         return [Fetched(asked.log, session.peer, events), *self._drain(state), *self._plan(state, now)]
@@ -229,6 +234,8 @@ class Fetcher:
         return self._plan(self._logs[log], now)
 
     def _plan(self, state: LogSync, now: float) -> list[Effect]:
+        if self._is_steady(state, now):
+            return []
         # What was cancelled takes no place: a source that never ends it would starve all others.
         ranges = sum(not (asked.live or asked.cancelled) for other in self._logs.values() for asked in other.asked)
         planned = plan(state, self._sources(state), now, ranges_free=RANGES_PER_NODE - ranges)
@@ -240,6 +247,31 @@ class Fetcher:
             if self._sessions[ask.source.link].syncing:  # and was not dropped for what was cancelled
                 effects += self._ask(state, ask, now)
         return effects
+
+    def _is_steady(self, state: LogSync, now: float) -> bool:
+        """Whether planning would change nothing: we follow the author, and nobody shows more than it does.
+
+        That is so almost always, and a look is cheaper than a plan.
+        """
+        if state.is_troubled or (state.asked and state.log == self._me):
+            return False
+        if state.log == self._me:
+            reach = self._held[self._me].tip.next_seq
+        else:
+            live = state.asked[0] if len(state.asked) == 1 else None
+            if live is None or not live.live or live.cancelled or self._nodes.get(state.log) != live.link:
+                return False
+            if live.next_seq != state.intake.frontier.next_seq:  # what lies between was asked of others
+                return False
+            session = self._sessions[live.link]
+            shown = session.shown.get(state.log)
+            if shown is None or not session.syncing or shown.state is LogState.FORKED:
+                return False
+            reach = shown.tip.next_seq
+            live.watch(reach, now)
+            if live.deadline <= now:
+                return False
+        return self.target(state.log) <= reach
 
     def _sources(self, state: LogSync) -> list[Source]:
         sources = []

@@ -166,6 +166,8 @@ class Replicator:
             return []
         answer = serving.read(batches, self.network, own=read.log == self.me)
         if isinstance(answer, Data):
+            if serving.next_seq == self.held[read.log].tip.next_seq:
+                session.moved.pop(read.log, None)  # records say how far their sender holds the log
             return [Send(read.link, answer), *self._serve(session, serving)]
         if isinstance(answer, End):
             return self._end_serving(session, answer)
@@ -177,7 +179,7 @@ class Replicator:
         if log == self.me:
             self._receipts.extend(tip)
         effects: list[Effect] = [Advanced(log, tip.next_seq)]
-        effects += self._show(log)
+        effects += self._show_author(log)
         for session in self.sessions.values():
             if session.state is State.CLOSED:
                 continue
@@ -188,10 +190,29 @@ class Replicator:
 
     def _show(self, log: MemberKey) -> list[Effect]:
         """Everybody is to see what we hold of this log now."""
-        told = [s for s in self.sessions.values() if s.tips_sent and s.state is not State.CLOSED]
+        told = self._told()
         for session in told:
             session.unshown[log] = None
         return [TipsDue(session.link) for session in told]
+
+    def _show_author(self, log: MemberKey) -> list[Effect]:
+        """The log's author is to see at once that we hold more of it: that is its receipt. Others can wait.
+
+        While we are connected to the author, so are they, as a rule; and whom we send the records knows
+        from those. Telling each of n members of each of n logs at once would be most of all messages.
+        """
+        alone = log != self.me and log not in self.nodes
+        due: list[Effect] = []
+        for session in self._told():
+            if alone or (session.peer == log and session.is_node):
+                session.unshown[log] = None
+                due.append(TipsDue(session.link))
+            else:
+                session.moved[log] = None
+        return due
+
+    def _told(self) -> list[Session]:
+        return [s for s in self.sessions.values() if s.tips_sent and s.state is not State.CLOSED]
 
     def append_failed(self, log: MemberKey, retry_at: float, now: float) -> list[Effect]:
         """Our disk refused an `Append`: ask for nothing of this log before ``retry_at``."""
@@ -205,7 +226,7 @@ class Replicator:
     # Time
 
     def tick(self, now: float) -> list[Effect]:
-        """What is due by now: pings, time-outs, sources that stalled."""
+        """What is due by now: pings, time-outs, tips that moved, sources that stalled."""
         effects: list[Effect] = []
         for session in list(self.sessions.values()):
             for effect in session.tick(now):
@@ -213,10 +234,14 @@ class Replicator:
                     effects += self._drop(session.link, effect.goodbye.reason, effect.goodbye.text)
                 else:
                     effects.append(effect)
+            if session.moved and session.state is not State.CLOSED:
+                session.unshown |= session.moved
+                session.moved.clear()
+                effects.append(TipsDue(session.link))
         return effects + self._fetcher.plan_all(now)
 
     def deadline(self) -> float:
-        """When `tick` has something to do, at the latest."""
+        """When `tick` has something to do that has its time; tips that moved go with any tick."""
         sessions = (session.deadline() for session in self.sessions.values())
         return min((*sessions, self._fetcher.deadline()))
 
@@ -225,8 +250,9 @@ class Replicator:
         session = self.sessions.get(link)
         if session is None or not session.unshown:
             return None
-        logs = tuple(self.held[log] for log in session.unshown)
+        logs = tuple(self.held[log] for log in session.unshown | session.moved)
         session.unshown.clear()
+        session.moved.clear()
         return Tips(False, logs)
 
     # Messages

@@ -88,6 +88,17 @@ class LogSync:
             return RANGE_EVENTS_FIRST
         return max(1, RANGE_BYTES_TARGET * self.events_seen // self.bytes_seen)
 
+    @property
+    def is_troubled(self) -> bool:
+        """Whether anything is not as it is while one source is followed and supplies what it shows."""
+        return bool(
+            self.refused_until
+            or self.stalled_until
+            or self.intake.early
+            or self.overtake_at is not None
+            or self.paused_until != -math.inf
+        )
+
     def rank(self, source: Source) -> tuple[bool, bytes]:
         """The order among equal sources: the author first, then by a seeded shuffle."""
         shuffled = hashlib.sha256(self.seed + self.log + source.peer).digest()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from hydra_sync.chain import Tip
 from hydra_sync.errors import PeerError
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import FETCHES_PER_SESSION_MAX, FRAME_S, HANDSHAKE_S, PING_S, PROBE_S, PROGRESS_BYTES, SILENCE_S
@@ -30,7 +31,9 @@ class Session:
     shown: dict[MemberKey, LogTip] = field(default_factory=dict)
     serving: dict[int, Serving] = field(default_factory=dict)
     unshown: dict[MemberKey, None] = field(default_factory=dict)
-    """Logs whose tip moved since the peer was last told."""
+    """Logs of which the peer is to be told at once."""
+    moved: dict[MemberKey, None] = field(default_factory=dict)
+    """Logs whose tip moved since the peer was last told: news that can wait for the next `tick`."""
     tips_sent: bool = False
     introduced: bool = False
     """Whether the peer's full tips have come."""
@@ -74,6 +77,12 @@ class Session:
         grew = partial >= self.frame_bytes + PROGRESS_BYTES
         self.frame_bytes = partial if grew or partial < self.frame_bytes else self.frame_bytes
         return grew
+
+    def saw(self, log: MemberKey, tip: Tip) -> None:
+        """The peer sent records up to ``tip``: whoever sends them holds them, durably (design: 3, 2)."""
+        shown = self.shown.get(log)
+        if shown is not None and tip.next_seq > shown.tip.next_seq:
+            self.shown[log] = replace(shown, tip=tip)
 
     def receive(self, message: Message) -> None:
         """Step the state machine. Raises `PeerError` for a message out of place."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from hydra_sync.batch import Batch, seal_batch
 from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.encoding import encode_event
@@ -13,7 +15,9 @@ from hydra_sync.identity import SigningKey, network_id
 from hydra_sync.sync import Append, Drop, Effect, Read, Replicator, Send, TipsDue
 from hydra_sync.wire import FrameReader, Hello, LogTip, Message, Role, encode_frame
 
-FIXTURE = Path(__file__).parent.parent / "fixtures" / "format-1" / "session.txt"
+FORMAT_1 = Path(__file__).parent.parent / "fixtures" / "format-1"
+FIRST, LATEST = FORMAT_1 / "session.txt", FORMAT_1 / "session-2.txt"
+"""What was said is kept for ever; where nodes come to say less or more for the same ends, a session is added."""
 ALICE, BOB = SigningKey(b"a" * 32), SigningKey(b"b" * 32)
 NETWORK = network_id("transcript", [ALICE.member, BOB.member])
 NOW = 1000.0
@@ -100,23 +104,24 @@ def session() -> Iterator[tuple[str, Message]]:
         alice.perform(alice.core.appended(ALICE.member, Tip.after(alice.logs[ALICE.member][-1]), NOW))
 
 
-def transcript() -> list[tuple[str, bytes]]:
-    """The lines of the fixture: ``>`` is alice to bob."""
-    lines = [line.split() for line in FIXTURE.read_text().splitlines() if not line.startswith("#")]
+def transcript(fixture: Path) -> list[tuple[str, bytes]]:
+    """The lines of a fixture: ``>`` is alice to bob."""
+    lines = [line.split() for line in fixture.read_text().splitlines() if not line.startswith("#")]
     return [(mark, bytes.fromhex(frame)) for mark, frame in lines]
 
 
 def test_the_session_is_still_the_same() -> None:
-    """Two nodes of today say to each other, to the byte, what those of version 1 said."""
-    assert [(mark, encode_frame(message)) for mark, message in session()] == transcript()
+    """Two nodes of today say to each other, to the byte, what the latest session says."""
+    assert [(mark, encode_frame(message)) for mark, message in session()] == transcript(LATEST)
 
 
-def test_a_node_of_today_understands_one_of_then() -> None:
+@pytest.mark.parametrize("fixture", [FIRST, LATEST], ids=lambda path: path.stem)
+def test_a_node_of_today_understands_one_of_then(fixture: Path) -> None:
     """bob hears what alice said then, one byte at a time, and ends with her log; and the other way round."""
     for mark, listener in ((">", 1), ("<", 0)):
         node = sides()[listener]
         frames = FrameReader()
-        for said, frame in transcript():
+        for said, frame in transcript(fixture):
             if said == mark:
                 for byte in frame:
                     for message in frames.feed(bytes([byte])):
