@@ -79,6 +79,8 @@ class Engine:
         """A connection began or ended."""
         self.receipts_changed: Final = Signal()
         """A member showed how far it holds our own log."""
+        self._at_hand: deque[tuple[Read, Sequence[Batch]]] = deque()
+        """Reads that were answered from memory, for the core to take when it has said all that it has to."""
         self._appends: dict[MemberKey, deque[Append]] = {member: deque() for member in config.keys}
         self._append_due = {member: trio.Event() for member in config.keys}
 
@@ -137,6 +139,10 @@ class Engine:
         """Carry out effects, in order, without waiting."""
         for effect in effects:
             self._perform(effect)
+        while self._at_hand:
+            read, batches = self._at_hand.popleft()
+            for effect in self.replicator.read(read, batches, trio.current_time()):
+                self._perform(effect)
 
     async def read(self, read: Read) -> Sequence[Batch]:
         """The batches asked for, none where they are damaged here."""
@@ -155,7 +161,7 @@ class Engine:
                     link.tips_due()
             case Read():
                 if link := self._links.get(effect.link):
-                    link.read_soon(effect)
+                    self._read(link, effect)
             case Append():
                 self._appends[effect.log].append(effect)
                 self._append_due[effect.log].set()
@@ -164,6 +170,14 @@ class Engine:
                     link.drop(effect.goodbye, effect.fault)
             case _:
                 self._take_notice(effect)
+
+    def _read(self, link: Link, read: Read) -> None:
+        """Read for a peer: at once what is in memory, as new events are; the rest is the link's to wait for."""
+        batches = self.store.log(read.log).recent(read.start, read.stop, read.bytes_max) if link.may_read else ()
+        if batches:
+            self._at_hand.append((read, batches))
+        else:
+            link.read_soon(read)
 
     def _take_notice(self, notice: Notice) -> None:
         if isinstance(notice, OwnLogAhead):

@@ -55,6 +55,7 @@ class Link:
         self._readable = trio.Event()
         self._drained = trio.Event()
         self._scope = trio.CancelScope()
+        self._serving = False
         self._closing = False
         self._introduced = False
         self._why = "the connection was closed"
@@ -99,6 +100,11 @@ class Link:
     def tips_due(self) -> None:
         """The writer takes the latest tips once everything before is written."""
         self._writable.set()
+
+    @property
+    def may_read(self) -> bool:
+        """Whether records may be read for this peer now, with none before them and no more waiting than should."""
+        return not self._reads and not self._serving and self._frame_bytes <= OUTBOX_BYTES_LOW
 
     def read_soon(self, read: Read) -> None:
         """Queue a read whose records will be served."""
@@ -172,7 +178,9 @@ class Link:
             session = self._host.replicator.sessions.get(self.number)
             if session is None or read.request not in session.serving:
                 continue  # cancelled while it waited: reading it would be work for nothing
+            self._serving = True
             batches = await self._host.read(read)
+            self._serving = False
             self._host.perform(self._host.replicator.read(read, batches, trio.current_time()))
 
     async def _until_broken(self, carry: Callable[[], Awaitable[None]]) -> None:

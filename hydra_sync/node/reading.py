@@ -26,6 +26,7 @@ class Events:
         self._next = start
         self._stop = stop
         self._ready: deque[Event] = deque()
+        self._waited = False  # others have had their turn: what is in memory needs no checkpoint
 
     def __aiter__(self) -> Self:
         return self
@@ -44,9 +45,12 @@ class Events:
         if self._next >= tip:
             if stop is None:
                 await self._log.wait_past(self._next)
+                self._waited = True
                 return
             missing = SeqRange(self._next, stop)
             raise UnavailableError(f"events {missing} of {self._alias} are not here: its log reaches {tip}")
         until = tip if stop is None else min(stop, tip)
-        for batch in await self._log.read(self._next, until, DATA_BYTES_TARGET):
+        batches = self._log.recent(self._next, until, DATA_BYTES_TARGET) if self._waited else []
+        self._waited = False
+        for batch in batches or await self._log.read(self._next, until, DATA_BYTES_TARGET):
             self._ready.extend(events_of(self._log.author, batch, start=self._next, stop=stop))

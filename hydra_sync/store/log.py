@@ -240,7 +240,7 @@ class Log:
                 f"log of member {self.author.hex()}: events {SeqRange(start_seq, self._reader.seqs[0])} are gone: "
                 f"the segment file that held them is not in {self._place.directory}"
             )
-        if recent := self._recent.read(start_seq, stop_seq, bytes_max):
+        if recent := self.recent(start_seq, stop_seq, bytes_max):
             await trio.lowlevel.checkpoint()
             return recent
         try:
@@ -254,6 +254,10 @@ class Log:
         if not batches:
             raise UnavailableError(self._describe(holes[-1], stretch.first_seq))
         return batches
+
+    def recent(self, start_seq: int, stop_seq: int, bytes_max: int) -> list[Batch]:
+        """What `read` would return, if that is in memory; else nothing."""
+        return self._recent.read(start_seq, min(stop_seq, self.tip.next_seq), bytes_max)
 
     def _describe(self, hole: Hole, first_seq: int) -> str:
         where = f"{self._place.segment(first_seq)}, byte {hole.start}"
