@@ -28,6 +28,10 @@ DISK_EFFECTS: Final = ("read_error", "write_error", "sync_error", "sync_lie", "m
 """What a strike can make one call do wrong: the ``effect`` of `Operations.arm`."""
 
 
+PATIENCE_NS: Final = 100 * US
+"""Calls that take less, as writes into the page cache do, are waited for by the call that makes it more."""
+
+
 @dataclass(frozen=True, slots=True)
 class DiskSpeed:
     """How long calls take; each varies from half to one and a half of it."""
@@ -44,6 +48,7 @@ class SimDisk:
     def __init__(self, engine: Engine, host: str, *, sector_bytes: int = SECTOR_BYTES) -> None:
         self.speed = DiskSpeed()
         self.capacity_bytes: int | None = None  # None: never full
+        self._owed_ns = 0  # what short calls have taken, and nobody has waited for yet
         self.lies = False  # every sync returns at once, and nothing is durable
         self._engine = engine
         self._host = host
@@ -201,8 +206,11 @@ class SimDisk:
         if due is not NOTHING:
             run_phase(due, "before")
             await _halt_if_dead(owner)
-        await self._engine.clock.sleep_uncancelled(mean_ns // 2 + self._stream.below(mean_ns) + 1)
-        self._owner()
+        self._owed_ns += mean_ns // 2 + self._stream.below(mean_ns) + 1
+        if self._owed_ns >= PATIENCE_NS or due is not NOTHING:
+            owed_ns, self._owed_ns = self._owed_ns, 0
+            await self._engine.clock.sleep_uncancelled(owed_ns)
+            self._owner()
         return due
 
     async def _end(self, due: tuple[Strike, ...]) -> None:

@@ -167,7 +167,7 @@ class SimSocket(trio.socket.SocketType):
             raise _error(end.error)
         part = bytes(memoryview(data)[: end.room])  # type: ignore[arg-type]
         end.send(part)
-        await trio.lowlevel.cancel_shielded_checkpoint()
+        await self._engine.perhaps_yield()
         await self._end(due)
         return len(part)
 
@@ -175,7 +175,7 @@ class SimSocket(trio.socket.SocketType):
         await trio.lowlevel.checkpoint_if_cancelled()
         end = self._connected()
         if end.received or end.eof or end.error:
-            await trio.lowlevel.cancel_shielded_checkpoint()
+            await self._engine.perhaps_yield()
         while not (end.received or end.eof or end.error):
             await end.readable.wait()
             self._open()

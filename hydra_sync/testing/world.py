@@ -29,6 +29,7 @@ from hydra_sync.testing.links import Link
 from hydra_sync.testing.network import Network
 from hydra_sync.testing.operations import Operations
 from hydra_sync.testing.platter import Keep
+from hydra_sync.testing.remembered import remembered_signatures
 from hydra_sync.testing.scheduler import Policy, Scheduler
 from hydra_sync.testing.sockets import SimResolver, SimSocketFactory
 from hydra_sync.testing.streams import Stream, Streams
@@ -213,6 +214,7 @@ class World:
         with ExitStack() as undo:
             undo.enter_context(internals.own_schedule(self._engine.scheduler))
             undo.enter_context(_collecting(self._engine.scheduler))
+            undo.enter_context(remembered_signatures())
             if self._guarded:
                 undo.enter_context(tripwires(self.fail))
             # Set here, and not in the main task, so that hosts which events start see it, too.
