@@ -22,6 +22,8 @@ EVENTS_PER_BATCH_MAX: Final = 1 << 16  # bounds the CPU of decoding one body
 BODY_BYTES_MAX: Final = EVENT_BYTES_MAX + 16  # the largest event and the heads round it
 HEADER_BYTES_MAX: Final = 128  # seven items; the template has room for 64-bit numbers
 COSE_BYTES_MAX: Final = 256
+COSE_PAYLOAD_BYTES_MAX: Final = 160  # of a ballot or an answer: numbers, a hash and two random names
+START_ID_BYTES: Final = 16  # random, so that no two starts of an author share a promise
 RECORD_BYTES_MAX: Final = 4 + COSE_BYTES_MAX + 5 + BODY_BYTES_MAX
 DEPTH_MAX: Final = 8  # nesting of any structure of ours; events have EVENT_DEPTH_MAX
 EVENT_DEPTH_MAX: Final = 64
@@ -69,6 +71,12 @@ DIAL_S_MAX: Final = 10.0  # one attempt to connect
 DIAL_DELAY_S_MIN: Final = 0.1
 DIAL_DELAY_S_MAX: Final = 5.0
 
+# Recovery
+ASK_AGAIN_S: Final = 2.0  # a witness that could not promise may be able to now
+BALLOT_JUMP_MAX: Final = 1 << 20  # above ours: nobody has started so often, and a liar cannot use up all numbers
+PASSED_MAX: Final = 1024  # signed messages passed on and remembered, so as to do it once
+REBASE_BYTES_MAX: Final = 16 << 20  # of another branch, held until it is known that it takes the place of ours
+
 # Store
 SEGMENT_BYTES: Final = 64 << 20
 INDEX_STEP_BYTES: Final = 64 << 10  # one index entry for so much log: a seek reads no more
@@ -82,6 +90,8 @@ PENDING_BYTES_MAX: Final = 16 << 20  # appends waiting for a sync; more have to 
 assert EVENT_BYTES_MAX < BODY_BYTES_MAX < RECORD_BYTES_MAX < FRAME_BYTES_MAX
 assert EVENTS_PER_BATCH_MAX <= BODY_BYTES_MAX  # an empty event is one byte
 assert COSE_BYTES_MAX > HEADER_BYTES_MAX + SIGNATURE_BYTES + 16
+assert COSE_BYTES_MAX > COSE_PAYLOAD_BYTES_MAX + SIGNATURE_BYTES + 16
+assert MEMBERS_MAX * (KEY_BYTES + COSE_BYTES_MAX + 8) < EVENT_BYTES_MAX  # all answers fit one epoch batch
 assert MEMBERS_MAX * (112 + HOLES_MAX * 19) < CONTROL_BYTES_MAX  # Tips with every number at its largest
 assert CREDIT_BYTES >= 2 * DATA_BYTES_TARGET
 assert CREDIT_BYTES * 3 // 4 > FRAME_BYTES_MAX  # credit returns in quarters; the largest record must still fit

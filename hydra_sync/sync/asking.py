@@ -117,6 +117,3 @@ class Asked:
         fits = first.first_seq == self.next_seq if self.prev_hash is not None else self.next_seq in first.range
         if not fits or (self.stop is not None and first.first_seq >= self.stop):
             raise PeerError(f"events {first.range} where {self.next_seq} was asked for")
-        for batch in batches:
-            if batch.header.epoch != 0:
-                raise PeerError(f"events of epoch {batch.header.epoch}; this release knows epoch 0 only")

@@ -11,9 +11,21 @@ from dataclasses import dataclass
 from hydra_sync.batch import Batch
 from hydra_sync.identity import MemberKey
 from hydra_sync.ranges import SeqRange
+from hydra_sync.standing import Standing
 from hydra_sync.wire import Goodbye, Message
 
 __all__ = [
+    "OwnLogTaken",
+    "BecameStable",
+    "Orphaned",
+    "Remembers",
+    "LostDisk",
+    "Started",
+    "Explain",
+    "Locate",
+    "EndFounding",
+    "BeginEpoch",
+    "Persist",
     "Advanced",
     "Append",
     "AppendRefused",
@@ -65,10 +77,59 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Make this run durable in our replica of ``log``; its last batch carries a signature that was checked."""
+    """Make this run durable in our copy of ``log``; its last batch carries a signature that was checked.
+
+    If the run begins below our tip, what we hold from there on was orphaned by a later epoch, and goes.
+    """
 
     log: MemberKey
     batches: tuple[Batch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Make durable where we stand about ``log``; answered by `Replicator.persisted`."""
+
+    log: MemberKey
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class BeginEpoch:
+    """Append ``event`` to our own log as the batch that begins ``epoch``; its `Replicator.appended` is the answer."""
+
+    epoch: int
+    event: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EndFounding:
+    """Our store is that of a new network no more: make that durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locate:
+    """Find the last batch of ``log`` that ends at ``seq`` or before; answered by `Replicator.located`.
+
+    With ``of_epoch``, the one before the epoch began that covers the event before ``seq``.
+    """
+
+    log: MemberKey
+    seq: int
+    of_epoch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Explain:
+    """Find which epoch covers the event before ``seq``, and where it began; answered by `Replicator.explained`.
+
+    The peer that fetches by ``request`` stands on another branch than we do, and looks for where they part.
+    """
+
+    link: int
+    request: int
+    log: MemberKey
+    seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +255,51 @@ class OwnLogAhead:
     next_seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """This node has begun ``epoch`` of its own log, and appends."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class LostDisk:
+    """Others know our own log better than our disk does: it was lost, or is an old copy. What they hold is fetched."""
+
+    next_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remembers:
+    """This node holds ``log`` again as far as its author shows it, and its word about it counts again."""
+
+    log: MemberKey
+
+
+@dataclass(frozen=True, slots=True)
+class Orphaned:
+    """``events`` of our copy of ``log`` were never stable, and a later epoch has taken their place."""
+
+    log: MemberKey
+    events: SeqRange
+
+
+@dataclass(frozen=True, slots=True)
+class BecameStable:
+    """``log`` is durable on a majority up to ``next_seq``."""
+
+    log: MemberKey
+    next_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLogTaken:
+    """Another process has begun a later epoch of our own log: it runs with our key. This one stops appending."""
+
+    peer: MemberKey
+    epoch: int
+
+
 Notice = (
     Connected
     | Disconnected
@@ -207,5 +313,11 @@ Notice = (
     | Diverged
     | OwnLogAhead
     | AppendRefused
+    | Started
+    | LostDisk
+    | Remembers
+    | Orphaned
+    | BecameStable
+    | OwnLogTaken
 )
-Effect = Send | TipsDue | Read | Append | Drop | Notice
+Effect = Send | TipsDue | Read | Append | Drop | Persist | BeginEpoch | EndFounding | Locate | Explain | Notice

@@ -10,14 +10,18 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from hydra_sync.batch import Batch
 from hydra_sync.chain import DivergedError, Tip
+from hydra_sync.epoch import check_epoch, order
 from hydra_sync.errors import PeerError
 from hydra_sync.identity import MemberKey, NetworkId
 from hydra_sync.limits import (
     CANCELLED_PER_SESSION_MAX,
     CREDIT_BYTES,
     RANGES_PER_NODE,
+    REBASE_BYTES_MAX,
     STALL_PENALTY_S,
     STALL_S,
 )
@@ -31,11 +35,13 @@ from hydra_sync.sync.effects import (
     Effect,
     Fetched,
     Fetching,
+    Locate,
     OwnLogAhead,
+    OwnLogTaken,
     Send,
     SourceReplaced,
 )
-from hydra_sync.sync.intake import Early
+from hydra_sync.sync.intake import Early, Intake
 from hydra_sync.sync.receipts import Receipts
 from hydra_sync.sync.schedule import Ask, LogSync, Source, plan
 from hydra_sync.sync.session import Session
@@ -57,13 +63,15 @@ class _Unpaid:
 class Fetcher:
     """All fetches of a node. ``sessions``, ``nodes`` and ``held`` are the replicator's own, and only read.
 
-    Our own log is fetched only where a peer shows more of it than we have: for the proof.
+    Our own log is fetched where a peer shows more of it than we have: while ``adopts`` says so to take
+    it over, else for the proof.
     """
 
     def __init__(
         self,
         *,
         me: MemberKey,
+        adopts: Callable[[], bool],
         network: NetworkId,
         held: Mapping[MemberKey, LogTip],
         seed: bytes,
@@ -73,13 +81,18 @@ class Fetcher:
         blame: Callable[[int, str], list[Effect]],
     ) -> None:
         self._me = me
+        self._adopts = adopts
         self._network = network
         self._held = held
         self._sessions = sessions
         self._nodes = nodes
         self._receipts = receipts
         self._blame = blame
-        self._logs = {log: LogSync(log, seed) for log in sorted(held)}
+        members = tuple(sorted(held))
+        self._logs = {
+            log: LogSync(log, seed, Intake(partial(check_epoch, network=network, log=log, members=members)))
+            for log in members
+        }
         for log, held_tip in held.items():
             self._logs[log].intake.durable = self._logs[log].intake.frontier = held_tip.tip
         self._requests = 0
@@ -107,7 +120,7 @@ class Fetcher:
         state = self._logs[log]
         state.refusing = False
         state.intake.durable = tip
-        if log == self._me:
+        if log == self._me and not self._adopts():
             state.intake.frontier = tip
         effects = [*self._pay(state, tip), *self._plan(state, now)]
         if state.behind and not any(asked.missing for asked in state.asked) and tip.next_seq >= self.target(log):
@@ -132,11 +145,11 @@ class Fetcher:
         return min((state.deadline() for state in self._logs.values()), default=math.inf)
 
     def target(self, log: MemberKey) -> int:
-        """The highest next seq of ``log`` that any connected node shows."""
-        highest = 0
+        """The highest next seq of ``log`` that any connected node shows, of our epoch of it or a later one."""
+        highest, epoch = 0, self._held[log].tip.epoch
         for link in self._nodes.values():  # a loop, because it is run for every message of every peer
             shown = self._sessions[link].shown.get(log)
-            if shown is not None and shown.tip.next_seq > highest:
+            if shown is not None and shown.tip.next_seq > highest and shown.tip.epoch >= epoch:
                 highest = shown.tip.next_seq
         return highest
 
@@ -152,37 +165,59 @@ class Fetcher:
         try:
             batches = asked.receive(data, self._network)
         except DivergedError:
-            effects = self._diverged(state, session.peer, session.link, asked.next_seq, proven=True)
+            effects = self._parted(state, session, asked.next_seq, now)
             return [*effects, *self._own_log_ahead(asked, session.peer), *self._plan(state, now)]
         events = SeqRange(batches[0].header.first_seq, batches[-1].header.stop)
-        if asked.log == self._me:
-            ours = self._receipts.is_ours(Tip.after(batches[-1]))
-            return self._cancel(asked) if ours else self._own_log_ahead(asked, session.peer)
+        if asked.log == self._me and not self._adopts():
+            last = Tip.after(batches[-1])
+            if last.epoch > self._held[self._me].tip.epoch:
+                state.refused_until[asked.link] = math.inf
+                return [*self._cancel(asked), OwnLogTaken(session.peer, last.epoch)]
+            return self._cancel(asked) if self._receipts.is_ours(last) else self._own_log_ahead(asked, session.peer)
+        state.intake.add(Early(session.link, asked.request, batches))
+        drained = self._drain(state, now)
+        if session.faulty:
+            return [*drained, *self._plan(state, now)]
         session.saw(asked.log, Tip.after(batches[-1]))
         state.delivered(session.link, events.count, len(data.records))
-        state.intake.add(Early(session.link, asked.request, batches))
-        return [Fetched(asked.log, session.peer, events), *self._drain(state), *self._plan(state, now)]
+        return [Fetched(asked.log, session.peer, events), *drained, *self._plan(state, now)]
 
     def _own_log_ahead(self, asked: Asked, peer: MemberKey) -> list[Effect]:
         """A peer sent what we signed and do not have: proof that appending would fork our own log."""
-        if asked.log != self._me:
+        if asked.log != self._me or self._adopts():
             return []
         self._logs[self._me].refused_until[asked.link] = math.inf
         return [*self._cancel(asked), OwnLogAhead(peer, asked.next_seq)]
 
-    def _drain(self, state: LogSync) -> list[Effect]:
-        ready, conflict = state.intake.drain()
+    def _drain(self, state: LogSync, now: float) -> list[Effect]:
+        ready, misfit = state.intake.drain()
         effects: list[Effect] = []
         for run, new in ready:
             if new:
-                effects.append(Append(state.log, new))
+                effects += self._append(state, new)
             stop = new[-1].header.stop if new else 0
             self._unpaid[state.log].append(_Unpaid(stop, run.link, run.request, run.size))
         effects += self._pay(state, state.intake.durable)
-        if conflict is not None:
-            peer = self._sessions[conflict.link].peer
-            effects += self._diverged(state, peer, conflict.link, conflict.range.start, proven=True)
-        return effects
+        if misfit is None:
+            return effects
+        run, error = misfit
+        if isinstance(error, DivergedError):
+            return [*effects, *self._parted(state, self._sessions[run.link], run.range.start, now)]
+        return [*effects, *self._blame(run.link, f"data of log {state.log.hex()[:8]} that may not stand: {error}")]
+
+    def _append(self, state: LogSync, new: tuple[Batch, ...]) -> list[Effect]:
+        """What is new goes to the store; what would take the place of our branch, once it is of a later epoch."""
+        if state.base is None:
+            return [Append(state.log, new)]
+        state.other += new
+        if new[-1].header.epoch > state.intake.durable.epoch:
+            whole = tuple(state.other)
+            state.base = None
+            state.other.clear()
+            return [Append(state.log, whole)]
+        if sum(len(batch.record) for batch in state.other) > REBASE_BYTES_MAX:
+            state.keep_branch()
+        return []
 
     def _pay(self, state: LogSync, tip: Tip) -> list[Effect]:
         unpaid = self._unpaid[state.log]
@@ -206,19 +241,64 @@ class Fetcher:
         if asked.cancelled or done:
             return self._plan(state, now)
         effects: list[Effect]
+        if end.reason is EndReason.DIVERGED and (turn := self._turn(state, session, asked, end)) is not None:
+            return turn
         if end.reason in (EndReason.DIVERGED, EndReason.FORKED):
-            # That is its word, and no proof that the author signed two histories.
-            effects = self._diverged(state, session.peer, session.link, asked.next_seq, proven=False)
+            effects = self._parted(state, session, asked.next_seq, now, proven=False)
         else:
             wait = end.detail / 1000 if end.reason is EndReason.BUSY else STALL_S
             state.refused_until[session.link] = now + min(max(wait, 0.1), STALL_PENALTY_S)
             effects = [SourceReplaced(asked.log, session.peer, f"it answered {end.reason.name.lower()}")]
         return effects + self._plan(state, now)
 
+    def _turn(self, state: LogSync, session: Session, asked: Asked, end: End) -> list[Effect] | None:
+        """A peer of a later epoch stands on another branch: look where the two may part. None if that is not so.
+
+        It says which of its epochs covers the event before, and where that began. Branches part where
+        an epoch begins: at the beginning of the later one of the two that meet here, or before it.
+        """
+        shown, at = session.shown.get(state.log), state.intake.frontier
+        if shown is None or shown.tip.epoch <= state.intake.durable.epoch or asked.prev_hash != at.hash:
+            return None
+        if end.detail > at.epoch and end.next_seq < at.next_seq:
+            return self._locate(state, end.next_seq, of_epoch=False)
+        return self._locate(state, at.next_seq, of_epoch=True) if end.detail < at.epoch else None
+
+    def _locate(self, state: LogSync, seq: int, *, of_epoch: bool) -> list[Effect]:
+        state.locating = True
+        effects: list[Effect] = [effect for asked in state.asked for effect in self._cancel(asked)]
+        return [*effects, Locate(state.log, seq, of_epoch)]
+
+    def located(self, log: MemberKey, tip: Tip, now: float) -> list[Effect]:
+        """Our log has a batch that ends at ``tip``; the other branch may part from ours there."""
+        state = self._logs[log]
+        state.locating = False
+        if tip.next_seq < state.intake.durable.next_seq:
+            state.leave_branch(tip)
+        return self._plan(state, now)
+
+    def _parted(self, state: LogSync, session: Session, seq: int, now: float, *, proven: bool = True) -> list[Effect]:
+        """A peer holds another history than we do. Of different epochs, one is orphaned, and that is nobody's fault."""
+        shown = session.shown.get(state.log)
+        if shown is None or shown.tip.epoch == state.intake.durable.epoch:
+            return self._diverged(state, session.peer, session.link, seq, proven=proven)
+        effects: list[Effect] = [SourceReplaced(state.log, session.peer, "it holds a branch of another epoch")]
+        effects += self._leave(state, session.link)
+        state.refused_until[session.link] = now + STALL_S
+        state.keep_branch()
+        return effects
+
     def _diverged(self, state: LogSync, peer: MemberKey, link: int, seq: int, *, proven: bool) -> list[Effect]:
-        """Keep our history; ask that peer for this log no more while it is connected."""
+        """Keep our history; ask that peer for this log no more while it is connected.
+
+        ``proven`` if its author signed both histories; else that is only the peer's word.
+        """
         state.refused_until[link] = math.inf
-        effects: list[Effect] = [Diverged(state.log, peer, seq, proven)]
+        state.keep_branch()
+        return [Diverged(state.log, peer, seq, proven), *self._leave(state, link)]
+
+    def _leave(self, state: LogSync, link: int) -> list[Effect]:
+        effects: list[Effect] = []
         for asked in state.asked:
             if asked.link == link:
                 effects += self._cancel(asked)
@@ -234,11 +314,14 @@ class Fetcher:
         return self._plan(self._logs[log], now)
 
     def _plan(self, state: LogSync, now: float) -> list[Effect]:
-        if self._is_steady(state, now):
+        if state.locating or self._is_steady(state, now):
             return []
+        sources = self._sources(state)
+        if (seq := self._overtaken_at(state, sources)) is not None:
+            return self._locate(state, seq, of_epoch=False)
         # What was cancelled takes no place: a source that never ends it would starve all others.
         ranges = sum(not (asked.live or asked.cancelled) for other in self._logs.values() for asked in other.asked)
-        planned = plan(state, self._sources(state), now, ranges_free=RANGES_PER_NODE - ranges)
+        planned = plan(state, sources, now, ranges_free=RANGES_PER_NODE - ranges)
         effects: list[Effect] = []
         for asked, why in planned.cancel:
             effects += self._cancel(asked)
@@ -267,6 +350,8 @@ class Fetcher:
             shown = session.shown.get(state.log)
             if shown is None or not session.syncing or shown.state is LogState.FORKED:
                 return False
+            if shown.tip.epoch != state.intake.durable.epoch:
+                return False
             reach = shown.tip.next_seq
             live.watch(reach, now)
             if live.deadline <= now:
@@ -274,14 +359,32 @@ class Fetcher:
         return self.target(state.log) <= reach
 
     def _sources(self, state: LogSync) -> list[Source]:
+        """Who may be asked: the author, and of the others those who have got as far as the latest epoch.
+
+        An older epoch may go on in what the latest one has left out. A liar who claims a late epoch stalls.
+        """
+        own = order(self._held[self._me].tip)
         sources = []
         for link in self._nodes.values():
             session = self._sessions[link]
             shown = session.shown.get(state.log)
-            ahead = shown is not None and shown.tip.next_seq > self._held[self._me].tip.next_seq
-            if session.syncing and shown is not None and (state.log != self._me or ahead):
+            if session.syncing and shown is not None and (state.log != self._me or order(shown.tip) > own):
                 sources.append(Source(link, session.peer, shown))
-        return sources
+        believed = [s for s in sources if s.link not in state.stalled_until and s.link not in state.refused_until]
+        authors = [source.shown.tip.epoch for source in believed if source.peer == state.log]
+        latest = max(authors or [source.shown.tip.epoch for source in believed], default=0)
+        latest = max(latest, state.intake.durable.epoch)
+        return [source for source in sources if source.shown.tip.epoch >= latest or source.peer == state.log]
+
+    def _overtaken_at(self, state: LogSync, sources: list[Source]) -> int | None:
+        """Where to look for the parting of our branch from a later epoch's which has come less far, if so."""
+        at = state.intake.frontier
+        later = [
+            s.shown.tip.next_seq for s in sources if s.shown.tip.epoch > at.epoch and s.link not in state.refused_until
+        ]
+        if state.base is not None or not later or max(later) >= at.next_seq:
+            return None
+        return max(later)
 
     def _ask(self, state: LogSync, ask: Ask, now: float) -> list[Effect]:
         frontier = state.intake.frontier

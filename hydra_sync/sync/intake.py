@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from hydra_sync.batch import Batch
-from hydra_sync.chain import EMPTY, DivergedError, Tip, link
+from hydra_sync.chain import EMPTY, Tip, link
+from hydra_sync.errors import FormatError
 from hydra_sync.ranges import SeqRange
 
 __all__ = ["Early", "Intake"]
@@ -33,9 +34,11 @@ class Early:
 class Intake:
     """Puts runs in order. Holds in memory at most what credit allows to be in flight."""
 
+    judge: Callable[[Batch, Tip], object]
+    """Raises `FormatError` where a batch may not follow a tip: it begins an epoch that nobody granted."""
     durable: Tip = EMPTY
     frontier: Tip = EMPTY
-    """The end of what was handed to the store; `durable` follows it."""
+    """The end of what was handed to the store, which `durable` follows; or where we left our branch for another."""
     early: list[Early] = field(default_factory=list)
 
     def add(self, run: Early) -> None:
@@ -43,8 +46,8 @@ class Intake:
         self.early.append(run)
         self.early.sort(key=lambda run: run.range)
 
-    def drain(self) -> tuple[list[tuple[Early, tuple[Batch, ...]]], Early | None]:
-        """The runs whose turn has come, each with what of it is new, and the first that conflicts.
+    def drain(self) -> tuple[list[tuple[Early, tuple[Batch, ...]]], tuple[Early, FormatError] | None]:
+        """The runs whose turn has come, each with what of it is new, and the first that does not fit, with the reason.
 
         Of a run that is old news nothing is new; it comes back all the same, its credit is free again.
         """
@@ -53,8 +56,8 @@ class Intake:
             run = self.early.pop(0)
             try:
                 ready.append((run, self._fresh(run.batches)))
-            except DivergedError:
-                return ready, run
+            except FormatError as error:
+                return ready, (run, error)
         return ready, None
 
     def rewind(self) -> None:
@@ -68,7 +71,9 @@ class Intake:
         for batch in batches:
             if batch.header.stop <= tip.next_seq:
                 continue
-            tip = link(tip, batch)
+            after = link(tip, batch)
+            self.judge(batch, tip)
+            tip = after
             fresh.append(batch)
         self.frontier = tip
         return tuple(fresh)

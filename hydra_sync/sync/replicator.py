@@ -14,19 +14,25 @@ from typing import Final
 from hydra_sync.batch import Batch
 from hydra_sync.chain import Tip
 from hydra_sync.errors import PeerError
-from hydra_sync.identity import MemberKey, NetworkId
+from hydra_sync.identity import MemberKey, NetworkId, SigningKey
 from hydra_sync.limits import (
     SHUN_S,
     TEXT_BYTES_MAX,
     TOOLS_MAX,
     UNINTRODUCED_MAX,
 )
+from hydra_sync.ranges import SeqRange
+from hydra_sync.standing import Standing
+from hydra_sync.sync.agreement import Agreement
 from hydra_sync.sync.effects import (
     Advanced,
     Connected,
     Disconnected,
     Drop,
     Effect,
+    Explain,
+    Locate,
+    Orphaned,
     Read,
     Send,
     TipsDue,
@@ -50,11 +56,17 @@ from hydra_sync.wire import (
     Message,
     Ping,
     Pong,
+    Prepare,
+    Promise,
+    Refuse,
     Role,
+    Stable,
     Tips,
 )
 
 __all__ = ["Replicator"]
+
+_NO_STANDINGS: Final[Mapping[MemberKey, Standing]] = {}
 
 
 class Replicator:
@@ -63,13 +75,19 @@ class Replicator:
     def __init__(
         self,
         *,
-        me: MemberKey,
+        key: SigningKey,
         network: NetworkId,
         hello: Hello,
         held: Mapping[MemberKey, LogTip],
         seed: bytes,
+        standings: Mapping[MemberKey, Standing] = _NO_STANDINGS,
+        start: bytes | None = None,
     ) -> None:
-        """``held`` is what the store holds of every member's log at the start; ``seed`` orders equal sources."""
+        """``held`` and ``standings`` are what the store has of every member's log; ``seed`` orders equal sources.
+
+        ``start`` is the random name of this start, of a node that proves its epoch; None is to trust the disk.
+        """
+        me = key.member
         self.me: Final = me
         self.network: Final = network
         self.sessions: dict[int, Session] = {}
@@ -79,8 +97,21 @@ class Replicator:
         self._hello = hello
         self._shunned_until: dict[MemberKey, float] = {}
         self._receipts = Receipts(self.held[me].tip)
+        self.agreement: Final = Agreement(
+            key=key,
+            network=network,
+            members=tuple(sorted(held)),
+            store_id=hello.store_id,
+            founding=hello.founding,
+            standings={log: standings.get(log, Standing()) for log in held},
+            start=start,
+            held=self.held,
+            sessions=self.sessions,
+            nodes=self.nodes,
+        )
         self._fetcher = Fetcher(
             me=me,
+            adopts=lambda: self.agreement.adopts,
             network=network,
             held=self.held,
             seed=seed,
@@ -165,8 +196,10 @@ class Replicator:
         if session is None or serving is None:
             return []
         answer = serving.read(batches, self.network, own=read.log == self.me)
+        if isinstance(answer, Explain):
+            return [answer]
         if isinstance(answer, Data):
-            if serving.next_seq == self.held[read.log].tip.next_seq:
+            if read.log == self.me and serving.next_seq == self.held[read.log].tip.next_seq:
                 session.moved.pop(read.log, None)  # records say how far their sender holds the log
             return [Send(read.link, answer), *self._serve(session, serving)]
         if isinstance(answer, End):
@@ -175,7 +208,8 @@ class Replicator:
 
     def appended(self, log: MemberKey, tip: Tip, now: float) -> list[Effect]:
         """Our copy of ``log``, or our own log, is durable up to ``tip``: now it may be seen."""
-        self.held[log] = replace(self.held[log], tip=tip)
+        held = self.held[log]
+        self.held[log] = LogTip(log, tip, min(held.first_seq, tip.next_seq), held.holes, held.state)
         if log == self.me:
             self._receipts.extend(tip)
         effects: list[Effect] = [Advanced(log, tip.next_seq)]
@@ -186,7 +220,30 @@ class Replicator:
             for serving in list(session.serving.values()):
                 if serving.fetch.log == log:
                     effects += self._serve(session, serving)
-        return effects + self._fetcher.appended(log, tip, now)
+        return effects + self._fetcher.appended(log, tip, now) + self.agreement.appended(log, now)
+
+    def orphaned(self, log: MemberKey, events: SeqRange) -> list[Effect]:
+        """A later epoch has taken the place of what our store held; `appended` follows."""
+        self.held[log] = replace(
+            self.held[log], holes=tuple(hole for hole in self.held[log].holes if hole.stop <= events.start)
+        )
+        return [Orphaned(log, events)]
+
+    def persisted(self, log: MemberKey, standing: Standing) -> list[Effect]:
+        """The answer to a `Persist`."""
+        return self.agreement.persisted(log, standing)
+
+    def located(self, located: Locate, tip: Tip, now: float) -> list[Effect]:
+        """The answer to a `Locate`."""
+        return self._fetcher.located(located.log, tip, now)
+
+    def explained(self, explain: Explain, epoch: int, first_seq: int) -> list[Effect]:
+        """The answer to an `Explain`."""
+        session = self.sessions.get(explain.link)
+        serving = session.serving.get(explain.request) if session else None
+        if session is None or serving is None:
+            return []
+        return self._end_serving(session, End(explain.request, first_seq, EndReason.DIVERGED, epoch))
 
     def _show(self, log: MemberKey) -> list[Effect]:
         """Everybody is to see what we hold of this log now."""
@@ -238,26 +295,31 @@ class Replicator:
                 session.unshown |= session.moved
                 session.moved.clear()
                 effects.append(TipsDue(session.link))
-        return effects + self._fetcher.plan_all(now)
+        return effects + self.agreement.tick(now) + self._fetcher.plan_all(now)
 
     def deadline(self) -> float:
         """When `tick` has something to do that has its time; tips that moved go with any tick."""
         sessions = (session.deadline() for session in self.sessions.values())
-        return min((*sessions, self._fetcher.deadline()))
+        return min((*sessions, self._fetcher.deadline(), self.agreement.deadline()))
 
-    def take_tips(self, link: int) -> Tips | None:
-        """The tips that the peer on ``link`` has not seen, to be sent at once; None if it has seen all."""
+    def take_tips(self, link: int) -> Tips | Stable | None:
+        """What the peer on ``link`` has not seen of our tips, to be sent at once; None if it has seen all."""
         session = self.sessions.get(link)
-        if session is None or not session.unshown:
+        if session is None or session.state is State.CLOSED:
             return None
-        logs = tuple(self.held[log] for log in session.unshown | session.moved)
-        session.unshown.clear()
-        session.moved.clear()
-        return Tips(False, logs)
+        if session.unshown:
+            logs = tuple(self.agreement.shown(log) for log in session.unshown | session.moved)
+            session.unshown.clear()
+            session.moved.clear()
+            return Tips(False, logs)
+        if session.word_due:
+            session.word_due = False
+            return self.agreement.word()
+        return None
 
     # Messages
 
-    def _dispatch(self, session: Session, message: Message, now: float) -> list[Effect]:
+    def _dispatch(self, session: Session, message: Message, now: float) -> list[Effect]:  # noqa: C901  one case a message
         match message:
             case Hello():
                 return self._greet(session, message, now)
@@ -278,8 +340,23 @@ class Replicator:
             case Goodbye():
                 self._leave(session)
                 return []
-            case _:  # Pong is heard already; Prepare, Promise and Fork wait for recovery to be built
+            case Prepare() | Promise() | Refuse() | Stable():
+                return self._agree(session, message, now)
+            case _:  # Pong is heard already; Fork waits to be built
                 return []
+
+    def _agree(self, session: Session, message: Prepare | Promise | Refuse | Stable, now: float) -> list[Effect]:
+        if not session.is_node:
+            raise PeerError(f"{type(message).__name__} of a tool")
+        match message:
+            case Prepare():
+                return self.agreement.prepare(session, message)
+            case Promise():
+                return self.agreement.promise(session, message, now)
+            case Refuse():
+                return self.agreement.refuse(session, message, now)
+            case Stable():
+                return self.agreement.stable(session, message)
 
     def _greet(self, session: Session, hello: Hello, now: float) -> list[Effect]:
         link = session.link
@@ -318,7 +395,7 @@ class Replicator:
         if session.is_node:
             self.nodes[session.peer] = session.link
         session.tips_sent = True
-        return [Send(session.link, Tips(True, tuple(self.held[log] for log in sorted(self.held))))]
+        return [Send(session.link, Tips(True, tuple(self.agreement.shown(log) for log in sorted(self.held))))]
 
     def _shown(self, session: Session, tips: Tips, now: float) -> list[Effect]:
         first = not session.introduced
@@ -328,7 +405,7 @@ class Replicator:
         for shown in tips.logs:
             if shown.log not in self.held:
                 raise PeerError(f"tips of log {shown.log.hex()[:8]}, whose author is no member")
-            session.shown[shown.log] = shown
+            session.shown[shown.log] = session.counted[shown.log] = shown
             self._fetcher.reconsider(shown.log, session.link)
         if not session.is_node:
             return [Connected(session.peer, tool=True)] if first else []
@@ -336,7 +413,10 @@ class Replicator:
         for shown in tips.logs:
             if shown.log == self.me:
                 effects += self._receipts.take(session.peer, shown)
+            effects += self.agreement.tips(session, shown, now)
             effects += self._fetcher.plan(shown.log, now)
+        if first:
+            effects += self.agreement.introduced(session, now)
         return effects
 
     # Serving
@@ -361,6 +441,7 @@ class Replicator:
 
     def _serve(self, session: Session, serving: Serving) -> list[Effect]:
         step = serving.step(self.held[serving.fetch.log])
+        # What we would rather not count we may still serve: it is signed.
         if isinstance(step, End):
             return self._end_serving(session, step)
         return [] if step is None else [step]

@@ -13,6 +13,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hydra_sync.batch import Batch
+from hydra_sync.chain import Tip
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import (
     LAG_S,
@@ -63,7 +65,7 @@ class LogSync:
 
     log: MemberKey
     seed: bytes
-    intake: Intake = field(default_factory=Intake)
+    intake: Intake
     asked: list[Asked] = field(default_factory=list)
     refused_until: dict[int, float] = field(default_factory=dict)
     """Links that said they cannot supply what we need now: not asked before this time."""
@@ -77,6 +79,12 @@ class LogSync:
     """When others may be asked for what the author, whom we follow, does not show; in the past: now."""
     refusing: bool = False
     """Our own disk refused, and nothing was appended since."""
+    locating: bool = False
+    """It is being looked up where we may part from a branch that has taken over; nothing is asked meanwhile."""
+    base: Tip | None = None
+    """Where we left our branch to follow another: until that proves to be of a later epoch, ours is kept."""
+    other: list[Batch] = field(default_factory=list)
+    """What came of the other branch so far."""
     behind: bool = False
     events_seen: int = 0
     bytes_seen: int = 0
@@ -99,6 +107,19 @@ class LogSync:
             or self.paused_until != -math.inf
         )
 
+    def leave_branch(self, base: Tip) -> None:
+        """Follow another branch from ``base`` on, which both have."""
+        self.base, self.intake.frontier = base, base
+        self.other.clear()
+        self.intake.early.clear()
+
+    def keep_branch(self) -> None:
+        """The other branch came to nothing."""
+        if self.base is not None:
+            self.base, self.intake.frontier = None, self.intake.durable
+            self.other.clear()
+            self.intake.early.clear()
+
     def rank(self, source: Source) -> tuple[bool, bytes]:
         """The order among equal sources: the author first, then by a seeded shuffle."""
         shuffled = hashlib.sha256(self.seed + self.log + source.peer).digest()
@@ -108,6 +129,7 @@ class LogSync:
         """The link is gone, and with it what was asked and believed of it."""
         self.asked = [asked for asked in self.asked if asked.link != link]
         self.intake.early = [run for run in self.intake.early if run.link != link]
+        self.keep_branch()
         self.refused_until.pop(link, None)
         self.stalled_until.pop(link, None)
         self.stalls.pop(link, None)

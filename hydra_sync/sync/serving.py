@@ -10,7 +10,7 @@ from hydra_sync.chain import signed_prefix
 from hydra_sync.errors import PeerError
 from hydra_sync.identity import NetworkId
 from hydra_sync.limits import CREDIT_BYTES_MAX, DATA_BYTES_TARGET, RECORD_BYTES_MAX
-from hydra_sync.sync.effects import Read
+from hydra_sync.sync.effects import Explain, Read
 from hydra_sync.wire import Credit, Data, End, EndReason, Fetch, LogState, LogTip
 
 __all__ = ["Serving"]
@@ -40,7 +40,7 @@ class Serving:
         if self.credit > CREDIT_BYTES_MAX:
             raise PeerError(f"a fetch was granted {self.credit:,} bytes; at most {CREDIT_BYTES_MAX:,} make sense")
 
-    def step(self, held: LogTip) -> Read | End | None:
+    def step(self, held: LogTip) -> Read | Explain | End | None:
         """What to do next, given what we hold of the log durably; None is to wait."""
         if self.reading:
             return None
@@ -53,7 +53,7 @@ class Serving:
             return self._end(EndReason.PRUNED, held.first_seq)
         if self.next_seq == held.tip.next_seq:
             if self.prev_hash not in (None, held.tip.hash):
-                return self._end(EndReason.DIVERGED)
+                return self._diverged(held.tip.next_seq)
             return None if stop is None else self._end(EndReason.UNAVAILABLE)
         if not held.holds(self.next_seq):
             return self._end(EndReason.UNAVAILABLE)
@@ -66,7 +66,7 @@ class Serving:
         bytes_max = min(self.credit, max(self.bytes_read, self.bytes_needed))
         return Read(self.link, self.fetch.request, self.fetch.log, self.next_seq, stop, bytes_max)
 
-    def read(self, batches: Sequence[Batch], network: NetworkId, *, own: bool) -> Data | End | None:
+    def read(self, batches: Sequence[Batch], network: NetworkId, *, own: bool) -> Data | Explain | End | None:
         """What to send of the batches that were read; none means that they are damaged here.
 
         A run ends only where the record's own signature was checked, once a run; every record of
@@ -77,7 +77,7 @@ class Serving:
             return self._end(EndReason.UNAVAILABLE)
         first = batches[0].header
         if self.prev_hash is not None and (first.first_seq, first.prev_hash) != (self.next_seq, self.prev_hash):
-            return self._end(EndReason.DIVERGED)
+            return self._diverged(self.next_seq)
         run = batches if own else signed_prefix(batches, network, self.fetch.log)
         if not run:
             if self.bytes_read >= RECORD_BYTES_MAX:
@@ -92,6 +92,11 @@ class Serving:
         self.bytes_needed, self.bytes_read = 1, DATA_BYTES_TARGET
         self.next_seq, self.prev_hash = run[-1].header.stop, run[-1].hash
         return Data(self.fetch.request, b"".join(batch.record for batch in run))
+
+    def _diverged(self, seq: int) -> Explain:
+        """The peer stands on another branch: it is told where it may part from ours, once that is found out."""
+        self.reading = True
+        return Explain(self.link, self.fetch.request, self.fetch.log, seq)
 
     def _end(self, reason: EndReason, detail: int = 0) -> End:
         return End(self.fetch.request, self.next_seq, reason, detail)

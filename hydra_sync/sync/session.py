@@ -29,11 +29,16 @@ class Session:
     state: State = State.GREETING
     hello: Hello | None = None
     shown: dict[MemberKey, LogTip] = field(default_factory=dict)
+    """What the peer can supply of each log, by its tips and by what it has sent."""
+    counted: dict[MemberKey, LogTip] = field(default_factory=dict)
+    """What the peer says that it holds, by its tips alone: what it sends may not count as held (design: 7, 2)."""
     serving: dict[int, Serving] = field(default_factory=dict)
     unshown: dict[MemberKey, None] = field(default_factory=dict)
     """Logs of which the peer is to be told at once."""
     moved: dict[MemberKey, None] = field(default_factory=dict)
     """Logs whose tip moved since the peer was last told: news that can wait for the next `tick`."""
+    word_due: bool = False
+    """Whether the peer is to be told how far our own log is stable."""
     tips_sent: bool = False
     introduced: bool = False
     """Whether the peer's full tips have come."""

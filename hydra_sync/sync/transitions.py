@@ -24,6 +24,8 @@ from hydra_sync.wire import (
     Pong,
     Prepare,
     Promise,
+    Refuse,
+    Stable,
     Tips,
 )
 
@@ -49,6 +51,8 @@ RECEIVED: Final[Mapping[tuple[State, type[Message]], State]] = {
     (State.SYNCING, Tips): State.SYNCING,
     (State.SYNCING, Prepare): State.SYNCING,
     (State.SYNCING, Promise): State.SYNCING,
+    (State.SYNCING, Refuse): State.SYNCING,
+    (State.SYNCING, Stable): State.SYNCING,
     (State.SYNCING, Fetch): State.SYNCING,
     (State.SYNCING, Data): State.SYNCING,
     (State.SYNCING, End): State.SYNCING,

@@ -19,7 +19,9 @@ from hydra_sync.wire.messages import (
     Pong,
     Prepare,
     Promise,
+    Refuse,
     Role,
+    Stable,
     Tips,
 )
 
@@ -42,7 +44,9 @@ __all__ = [
     "Pong",
     "Prepare",
     "Promise",
+    "Refuse",
     "Role",
+    "Stable",
     "Tips",
     "encode_frame",
 ]

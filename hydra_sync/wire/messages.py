@@ -51,7 +51,9 @@ __all__ = [
     "Pong",
     "Prepare",
     "Promise",
+    "Refuse",
     "Role",
+    "Stable",
     "Tips",
 ]
 
@@ -70,12 +72,17 @@ class Role(IntEnum):
 
 
 class LogState(IntEnum):
-    """How far a member's word about a log may be trusted (design: 7)."""
+    """How far a member's word about a log counts (design: 7); but for OK, its tip is no receipt.
+
+    About its own log, an author is RECOVERING while it starts, and AMNESIAC if it has lost its disk.
+    A store that has never had an epoch of its own is FOUNDING, for every log.
+    """
 
     OK = 0
     AMNESIAC = 1
     RECOVERING = 2
     FORKED = 3
+    FOUNDING = 4
 
 
 class EndReason(IntEnum):
@@ -209,11 +216,11 @@ class Tips:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """An author asks for a new epoch of its log (design: 7). Not answered by this release."""
+    """An author asks for a new epoch of its log: its signed `Ballot`, which others may relay (design: 7)."""
 
     TYPE: ClassVar[int] = 2
     log: MemberKey
-    ballot: int
+    ballot: bytes
 
     def fields(self) -> tuple[object, ...]:
         return (self.log, self.ballot)
@@ -221,7 +228,7 @@ class Prepare:
     @classmethod
     def parse(cls, fields: tuple[object, ...]) -> Self:
         log, ballot = sized_array(fields, 2)
-        return cls(MemberKey(byte_string(log, size=KEY_BYTES)), uint(ballot))
+        return cls(MemberKey(byte_string(log, size=KEY_BYTES)), byte_string(ballot, most=COSE_BYTES_MAX))
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,11 +424,82 @@ class Goodbye:
         return cls(_member(GoodbyeReason, reason), text(words, most=TEXT_BYTES_MAX))
 
 
-Message = Hello | Tips | Prepare | Promise | Fetch | Data | End | Credit | Cancel | Fork | Ping | Pong | Goodbye
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """A witness cannot promise a ballot: it has promised this one, or holds an epoch of it. A hint, not signed."""
+
+    TYPE: ClassVar[int] = 13
+    log: MemberKey
+    witness: MemberKey
+    promised: int
+
+    def fields(self) -> tuple[object, ...]:
+        return (self.log, self.witness, self.promised)
+
+    @classmethod
+    def parse(cls, fields: tuple[object, ...]) -> Self:
+        log, witness, promised = sized_array(fields, 3)
+        return cls(
+            MemberKey(byte_string(log, size=KEY_BYTES)),
+            MemberKey(byte_string(witness, size=KEY_BYTES)),
+            uint(promised),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stable:
+    """An author's word that its own log is durable on a majority up to ``next_seq``, counted in ``epoch``."""
+
+    TYPE: ClassVar[int] = 14
+    epoch: int
+    next_seq: int
+
+    def fields(self) -> tuple[object, ...]:
+        return (self.epoch, self.next_seq)
+
+    @classmethod
+    def parse(cls, fields: tuple[object, ...]) -> Self:
+        epoch, next_seq = sized_array(fields, 2)
+        return cls(uint(epoch), uint(next_seq))
+
+
+Message = (
+    Hello
+    | Tips
+    | Prepare
+    | Promise
+    | Fetch
+    | Data
+    | End
+    | Credit
+    | Cancel
+    | Fork
+    | Ping
+    | Pong
+    | Goodbye
+    | Refuse
+    | Stable
+)
 
 MESSAGE_TYPES: Final[dict[int, type[Message]]] = {
     kind.TYPE: kind
-    for kind in (Hello, Tips, Prepare, Promise, Fetch, Data, End, Credit, Cancel, Fork, Ping, Pong, Goodbye)
+    for kind in (
+        Hello,
+        Tips,
+        Prepare,
+        Promise,
+        Fetch,
+        Data,
+        End,
+        Credit,
+        Cancel,
+        Fork,
+        Ping,
+        Pong,
+        Goodbye,
+        Refuse,
+        Stable,
+    )
 }
 
 

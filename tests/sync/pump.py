@@ -6,6 +6,7 @@ carries its messages as frames over lines with a latency, and moves time from ev
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import itertools
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +16,23 @@ from hydra_sync.batch import GENESIS_HASH, Batch, parse_batch, seal_batch
 from hydra_sync.chain import EMPTY, Tip, link
 from hydra_sync.encoding import encode
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey, network_id
-from hydra_sync.sync import Append, Drop, Effect, Notice, Read, Replicator, Send, TipsDue
+from hydra_sync.ranges import SeqRange
+from hydra_sync.standing import Standing
+from hydra_sync.sync import (
+    Append,
+    BeginEpoch,
+    Drop,
+    Effect,
+    EndFounding,
+    Explain,
+    Locate,
+    Notice,
+    Persist,
+    Read,
+    Replicator,
+    Send,
+    TipsDue,
+)
 from hydra_sync.wire import FrameReader, Goodbye, Hello, LogTip, Message, Role, encode_frame
 
 FOREVER = 1e9
@@ -100,21 +117,26 @@ def read_batches(log: Sequence[Batch], start: int, stop: int, bytes_max: int) ->
     return found
 
 
-def hello(network: NetworkId, *, role: Role = Role.NODE) -> Hello:
+def hello(network: NetworkId, *, role: Role = Role.NODE, store_id: bytes = bytes(16), founding: bool = False) -> Hello:
     """The Hello of a node, or tool, of this network."""
-    return Hello(network=network, agent="pump", role=role, store_id=bytes(16), founding=False)
+    return Hello(network=network, agent="pump", role=role, store_id=store_id, founding=founding)
 
 
 class Node:
     """A protocol core, its store, and everything it ever did."""
 
-    def __init__(self, net: Net, key: SigningKey) -> None:
+    def __init__(self, net: Net, key: SigningKey, *, proves: bool = False) -> None:
         self.net = net
+        self.proves = proves
         self.key = key
         self.me = key.member
         self.logs: dict[MemberKey, list[Batch]] = {member: [] for member in net.members}
         self.lines: dict[int, Line] = {}
         self.effects: list[Effect] = []
+        self.standings: dict[MemberKey, Standing] = {}
+        self.founding = proves
+        self.store_number = 0
+        self.orphans: dict[MemberKey, list[Batch]] = {member: [] for member in net.members}
         self.damaged: dict[MemberKey, set[int]] = {}
         """Seqs that cannot be read here."""
         self.append_s = 0.002
@@ -128,12 +150,16 @@ class Node:
     def start(self) -> None:
         """Begin again from what is durable."""
         self.generation += 1
+        store_id = hashlib.sha256(self.me + bytes([self.store_number])).digest()[:16]
+        start = hashlib.sha256(self.me + self.generation.to_bytes(4)).digest()[:16]
         self.replicator = Replicator(
-            me=self.me,
+            key=self.key,
             network=self.net.network,
-            hello=hello(self.net.network),
+            hello=hello(self.net.network, store_id=store_id, founding=self.founding),
             held={member: LogTip(member, tip_of(log)) for member, log in self.logs.items()},
             seed=self.me[:8],
+            standings=self.standings,
+            start=start if self.proves else None,
         )
 
     def restart(self) -> None:
@@ -141,6 +167,20 @@ class Node:
         for line in list(self.lines.values()):
             self.net.cut(line)
         self.start()
+
+    def lose_disk(self, *, recover: bool = True) -> None:
+        """Crash, with nothing left; and begin again as `recover` does, or as `init` does over a lost disk."""
+        for line in list(self.lines.values()):
+            self.net.cut(line)
+        self.store_number += 1
+        self.logs = {member: [] for member in self.net.members}
+        self.founding = not recover
+        self.standings = {member: Standing(amnesiac=recover) for member in self.net.members}
+        self.start()
+
+    @property
+    def is_ready(self) -> bool:
+        return self.replicator.agreement.is_ready
 
     def append(self, *batches: Batch) -> None:
         """Make batches of the own log durable."""
@@ -166,7 +206,7 @@ class Node:
             self.effects.append(effect)
             self._perform(effect)
 
-    def _perform(self, effect: Effect) -> None:
+    def _perform(self, effect: Effect) -> None:  # noqa: C901  one case an effect
         match effect:
             case Send(number, message):
                 if number in self.lines:
@@ -177,6 +217,16 @@ class Node:
                 self.later(self.read_s, lambda: self._read(effect))
             case Append():
                 self.later(self.append_s, lambda: self._append(effect))
+            case Persist():
+                self.later(self.append_s, lambda: self._persist(effect))
+            case EndFounding():
+                self.later(self.append_s, self._end_founding)
+            case BeginEpoch():
+                self.later(self.append_s, lambda: self._begin_epoch(effect))
+            case Locate():
+                self.later(self.read_s, lambda: self._locate(effect))
+            case Explain():
+                self.later(self.read_s, lambda: self._explain(effect))
             case Drop(number, goodbye, _):
                 if number in self.lines:
                     self.lines[number].send(self, goodbye)
@@ -202,6 +252,42 @@ class Node:
         good = list(itertools.takewhile(lambda batch: not any(seq in batch.header.range for seq in bad), batches))
         self.perform(self.replicator.read(read, good, self.net.now))
 
+    def _persist(self, persist: Persist) -> None:
+        self.standings[persist.log] = persist.standing
+        self.perform(self.replicator.persisted(persist.log, persist.standing))
+
+    def _end_founding(self) -> None:
+        self.founding = False
+
+    def _begin_epoch(self, begin: BeginEpoch) -> None:
+        tip = tip_of(self.logs[self.me])
+        self.append(
+            seal_batch(
+                self.key,
+                self.net.network,
+                [begin.event],
+                epoch=begin.epoch,
+                first_seq=tip.next_seq,
+                time_us=0,
+                prev_hash=tip.hash,
+            )
+        )
+
+    def _locate(self, locate: Locate) -> None:
+        log, seq = self.logs[locate.log], locate.seq
+        if locate.of_epoch:
+            seq = self._epoch_at(locate.log, seq)[1]
+        tip = tip_of([batch for batch in log if batch.header.stop <= seq])
+        self.perform(self.replicator.located(locate, tip, self.net.now))
+
+    def _explain(self, explain: Explain) -> None:
+        self.perform(self.replicator.explained(explain, *self._epoch_at(explain.log, explain.seq)))
+
+    def _epoch_at(self, log: MemberKey, seq: int) -> tuple[int, int]:
+        """The epoch that covers the event before ``seq``, and where it began."""
+        epoch = next((batch.header.epoch for batch in self.logs[log] if seq - 1 in batch.header.range), 0)
+        return epoch, next((b.header.first_seq for b in self.logs[log] if b.header.epoch == epoch), 0)
+
     def _append(self, append: Append) -> None:
         now = self.net.now
         if self.disk_full:
@@ -209,8 +295,14 @@ class Node:
             return
         log = self.logs[append.log]
         tip = tip_of(log)
-        if append.batches[0].header.first_seq > tip.next_seq:
+        first_seq = append.batches[0].header.first_seq
+        if first_seq > tip.next_seq:
             return  # what was before it has just failed
+        if first_seq < tip.next_seq:
+            self.orphans[append.log] += [batch for batch in log if batch.header.stop > first_seq]
+            log[:] = [batch for batch in log if batch.header.stop <= first_seq]
+            self.perform(self.replicator.orphaned(append.log, SeqRange(first_seq, tip.next_seq)))
+            tip = tip_of(log)
         for batch in append.batches:
             tip = link(tip, batch)  # each batch once, in order, on the same chain
         log += append.batches
@@ -332,7 +424,7 @@ class Rig:
         self.now = 100.0
         logs = {self.members[index]: log for index, log in (held or {}).items()}
         self.core = Replicator(
-            me=self.members[me],
+            key=self.keys[me],
             network=self.network,
             hello=hello(self.network),
             held={member: LogTip(member, tip_of(logs.get(member, ()))) for member in self.members},

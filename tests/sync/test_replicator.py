@@ -52,8 +52,6 @@ from hydra_sync.wire import (
     Message,
     Ping,
     Pong,
-    Prepare,
-    Promise,
     Role,
     Tips,
 )
@@ -278,7 +276,7 @@ def unhappy(rig: Rig, log: list[Batch]) -> dict[str, bytes]:
         "another network": records(foreign),
         "no signature": records([*log[:3], unsigned(log[3])]),
         "a changed event": records(log[:3])[:-1] + b"!",
-        "a stale epoch": records([late]),
+        "an epoch that nobody granted": records([late]),
     }
 
 
@@ -390,10 +388,10 @@ def test_evidence_fits_a_goodbye(rig: Rig) -> None:
 
 
 def test_messages_of_later_releases_are_harmless(rig: Rig) -> None:
-    """Prepare, Promise and Fork are in the protocol and change nothing yet; Ping is answered."""
+    """Fork is in the protocol and changes nothing yet; Ping is answered."""
     rig.join(LINK_A, A)
     member = rig.members[A]
-    for message in (Prepare(member, 1), Promise(member, member, b""), Fork(member, (), ()), Pong(5)):
+    for message in (Fork(member, (), ()), Pong(5)):
         assert rig.say(LINK_A, message) == []
     assert sends(rig.say(LINK_A, Ping(5)), Pong) == [Pong(5)]
 

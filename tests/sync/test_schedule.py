@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hydra_sync.batch import Batch
 from hydra_sync.chain import Tip
 from hydra_sync.limits import (
     LAG_S,
@@ -21,7 +22,7 @@ from hydra_sync.limits import (
 )
 from hydra_sync.ranges import SeqRange
 from hydra_sync.sync.asking import Asked
-from hydra_sync.sync.intake import Early
+from hydra_sync.sync.intake import Early, Intake
 from hydra_sync.sync.schedule import Ask, LogSync, Plan, Source, plan
 from hydra_sync.wire import LogState, LogTip
 from tests.sync.pump import make_log, network_of, signing_keys
@@ -33,9 +34,13 @@ LOG = make_log(KEYS[0], NETWORK, 100)
 HASH = b"h" * 32
 
 
+def judge(_: Batch, before: Tip) -> None:
+    """Every batch may stand where it is."""
+
+
 def state(frontier: int = 0, *, range_events: int = 10) -> LogSync:
     """A log of which we have this much, with events so large that this many make a range."""
-    sync = LogSync(AUTHOR, b"seed", events_seen=range_events, bytes_seen=RANGE_BYTES_TARGET)
+    sync = LogSync(AUTHOR, b"seed", Intake(judge), events_seen=range_events, bytes_seen=RANGE_BYTES_TARGET)
     sync.intake.durable = sync.intake.frontier = Tip(0, frontier, HASH)
     return sync
 
@@ -372,7 +377,7 @@ def test_ranges_stop_before_damage() -> None:
 
 def test_the_size_of_a_range_follows_the_size_of_events() -> None:
     """A guess at first; then about `RANGE_BYTES_TARGET`, and at least one event."""
-    sync = LogSync(AUTHOR, b"")
+    sync = LogSync(AUTHOR, b"", Intake(judge))
     assert sync.range_events == RANGE_EVENTS_FIRST
     sync.events_seen, sync.bytes_seen = 100, 100 * RANGE_BYTES_TARGET * 3
     assert sync.range_events == 1

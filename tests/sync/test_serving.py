@@ -11,7 +11,7 @@ from hydra_sync.chain import verify_run
 from hydra_sync.errors import PeerError
 from hydra_sync.limits import CREDIT_BYTES, CREDIT_BYTES_MAX, DATA_BYTES_TARGET, RECORD_BYTES_MAX
 from hydra_sync.ranges import SeqRange
-from hydra_sync.sync.effects import Read
+from hydra_sync.sync.effects import Explain, Read
 from hydra_sync.sync.serving import Serving
 from hydra_sync.wire import Credit, Data, End, EndReason, Fetch, LogState, LogTip
 from tests.sync.pump import GENESIS, make_log, network_of, read_batches, signing_keys, tip_of, unsigned
@@ -98,12 +98,18 @@ def test_one_read_at_a_time() -> None:
         (fetch(61), shown(LOG), EndReason.UNAVAILABLE, 0),
         (fetch(7, 10), shown(LOG, holes=(SeqRange(6, 9),)), EndReason.UNAVAILABLE, 0),
         (fetch(7, 10), shown(LOG, state=LogState.FORKED), EndReason.FORKED, 0),
-        (fetch(60, None, b"x" * 32), shown(LOG), EndReason.DIVERGED, 0),
     ],
 )
 def test_what_cannot_be_supplied_is_named(serving: Serving, held: LogTip, reason: EndReason, detail: int) -> None:
-    """Pruned, not there, damaged, forked, another history: said by name, nothing is skipped."""
+    """Pruned, not there, damaged, forked: said by name, nothing is skipped."""
     assert serving.step(held) == End(9, serving.next_seq, reason, detail)
+
+
+def test_another_history_is_explained() -> None:
+    """Whoever stands on another branch is told where ours may part from it, once; nothing is sent meanwhile."""
+    serving = fetch(60, None, b"x" * 32)
+    assert serving.step(shown(LOG)) == Explain(serving.link, 9, serving.fetch.log, 60)
+    assert serving.step(shown(LOG)) is None
 
 
 @pytest.mark.parametrize("prev", [None, LOG[-1].hash])
@@ -115,10 +121,9 @@ def test_at_our_end_a_live_fetch_waits(prev: bytes | None) -> None:
 def test_another_history_is_noticed_when_read() -> None:
     """The hash before the range must be ours, and a known hash means that a batch begins there."""
     for serving in (fetch(4, None, b"x" * 32), fetch(5, None, LOG[1].hash)):
-        sent, end = serve(serving, LOG)
-        assert sent == []
-        assert end is not None
-        assert end.reason is EndReason.DIVERGED
+        serving.step(shown(LOG))
+        answer = serving.read(LOG[2:4], NETWORK, own=False)
+        assert answer == Explain(serving.link, 9, serving.fetch.log, serving.next_seq)
 
 
 def test_damaged_records_are_unavailable() -> None:

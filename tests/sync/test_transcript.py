@@ -53,7 +53,7 @@ class Side:
     def __post_init__(self) -> None:
         tips = {k: LogTip(k, Tip.after(log[-1]) if log else EMPTY) for k, log in self.logs.items()}  # type: ignore[arg-type]
         hello = Hello(NETWORK, "hydra-sync/transcript", Role.NODE, self.key.member[:16], founding=True)
-        self.core = Replicator(me=self.key.member, network=NETWORK, hello=hello, held=tips, seed=b"seed")  # type: ignore[arg-type]
+        self.core = Replicator(key=self.key, network=NETWORK, hello=hello, held=tips, seed=b"seed")  # type: ignore[arg-type]
 
     def perform(self, effects: list[Effect]) -> None:
         for effect in effects:

@@ -25,7 +25,9 @@ from hydra_sync.wire import (
     Pong,
     Prepare,
     Promise,
+    Refuse,
     Role,
+    Stable,
     Tips,
 )
 from hydra_sync.wire.messages import MESSAGE_TYPES
@@ -34,7 +36,7 @@ LOG = MemberKey(bytes(32))
 MESSAGES: list[Message] = [
     Hello(bytes(32), "", Role.NODE, bytes(16), False),
     Tips(True, (LogTip(LOG, EMPTY),)),
-    Prepare(LOG, 1),
+    Prepare(LOG, b""),
     Promise(LOG, LOG, b""),
     Fetch(1, LOG, 0, None, None, 0),
     Data(1, b""),
@@ -45,6 +47,8 @@ MESSAGES: list[Message] = [
     Ping(1),
     Pong(1),
     Goodbye(GoodbyeReason.CLOSING),
+    Refuse(LOG, LOG, 1),
+    Stable(1, 2),
 ]
 
 GREETING = {Hello: State.INTRODUCING, Goodbye: State.CLOSED}

@@ -34,7 +34,9 @@ from hydra_sync.wire import (
     Pong,
     Prepare,
     Promise,
+    Refuse,
     Role,
+    Stable,
     Tips,
     encode_frame,
 )
@@ -56,7 +58,7 @@ def transcript() -> list[Message]:
         Hello(bytes(32), "tool", Role.TOOL, bytes(16), False, versions=(1, 2, 9), limits={"later": 5, "z": UINT_MAX}),
         Tips(True, (alice, bob)),
         Tips(False, ()),
-        Prepare(ALICE, 8),
+        Prepare(ALICE, b"\xd2\x84" + bytes(29)),
         Promise(ALICE, BOB, b"\xd2\x84" + bytes(30)),
         Fetch(1, ALICE, 0, 6, bytes(32), 2097152),
         Fetch(2, ALICE, 6, None, batches[-1].hash, 2097152),
@@ -69,6 +71,8 @@ def transcript() -> list[Message]:
         Ping(12345678901),
         Pong(0),
         *(Goodbye(reason, "why \N{EM DASH} for people") for reason in GoodbyeReason),
+        Refuse(ALICE, BOB, 9),
+        Stable(3, 500),
     ]
 
 
@@ -98,7 +102,7 @@ def test_the_transcript_says_what_it_holds() -> None:
 def test_every_type_is_in_the_transcript() -> None:
     """A new message type needs a golden line."""
     assert {type(message) for message in transcript()} == set(MESSAGE_TYPES.values())
-    assert list(MESSAGE_TYPES) == list(range(13))
+    assert list(MESSAGE_TYPES) == list(range(15))
 
 
 def printable(size: int) -> st.SearchStrategy[str]:
@@ -144,8 +148,10 @@ messages: st.SearchStrategy[Message] = st.one_of(
         limits=st.dictionaries(printable(30), uints, max_size=5),
     ),
     st.builds(Tips, st.booleans(), st.lists(log_tips(), max_size=3).map(tuple)),
-    st.builds(Prepare, members, uints),
+    st.builds(Prepare, members, st.binary(max_size=256)),
     st.builds(Promise, members, members, st.binary(max_size=256)),
+    st.builds(Refuse, members, members, uints),
+    st.builds(Stable, uints, uints),
     fetches(),
     st.builds(Data, uints, st.binary(max_size=100)),
     st.builds(End, uints, uints, st.sampled_from(EndReason), uints),
@@ -221,7 +227,7 @@ def tips(at: int, value: object) -> tuple[object, ...]:
         (),
         {},
         "text",
-        (13, 1),
+        (15, 1),
         (-1,),
         ("0",),
         (True, 5),
@@ -270,7 +276,7 @@ def tips(at: int, value: object) -> tuple[object, ...]:
         tips(5, ((3,),)),
         tips(5, ((3, 4, 5),)),
         tips(5, tuple((n, n + 1) for n in range(65))),
-        tips(6, 4),
+        tips(6, 5),
         hello(0, 1),
         hello(0, (1,) * 17),
         hello(0, (-1,)),

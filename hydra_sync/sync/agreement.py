@@ -1,0 +1,327 @@
+"""What the members agree on about each log: promises, starting, what is stable. No I/O.
+
+`witness` holds what this node promised about other logs, `starting` how it comes to append to its own,
+`stability` what is durable on a majority; this puts them together, and passes on what is signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from hydra_sync.chain import EMPTY
+from hydra_sync.epoch import Ballot, open_answer, open_ballot, order
+from hydra_sync.errors import FormatError, PeerError
+from hydra_sync.identity import MemberKey, NetworkId, SigningKey
+from hydra_sync.limits import ASK_AGAIN_S, BALLOT_JUMP_MAX, PASSED_MAX
+from hydra_sync.standing import Standing
+from hydra_sync.sync.effects import BecameStable, Effect, EndFounding, LostDisk, Persist, Send, Started, TipsDue
+from hydra_sync.sync.session import Session
+from hydra_sync.sync.stability import Stability
+from hydra_sync.sync.starting import Phase, Starting
+from hydra_sync.sync.witness import Witness
+from hydra_sync.wire import LogState, LogTip, Message, Prepare, Promise, Refuse, Stable
+
+__all__ = ["Agreement"]
+
+_Signed = Prepare | Promise | Refuse
+"""What is passed on."""
+
+
+class Agreement:
+    """``sessions``, ``nodes`` and ``held`` are the replicator's own, and only read.
+
+    ``start`` is a fresh random name of this start where the node proves its epoch, None where it
+    trusts its disk and goes on in the epoch that it finds there.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: SigningKey,
+        network: NetworkId,
+        members: Sequence[MemberKey],
+        store_id: bytes,
+        founding: bool,
+        standings: Mapping[MemberKey, Standing],
+        start: bytes | None,
+        held: Mapping[MemberKey, LogTip],
+        sessions: Mapping[int, Session],
+        nodes: Mapping[MemberKey, int],
+    ) -> None:
+        self.me: Final = key.member
+        self._network = network
+        self._members = members
+        self._held = held
+        self._sessions = sessions
+        self._nodes = nodes
+        proves = start is not None and len(members) > 1
+        founding = founding and proves and held[self.me].tip == EMPTY
+        own = standings[self.me]
+        self.witness: Final = Witness(
+            key=key,
+            network=network,
+            members=len(members),
+            store_id=store_id,
+            standings=standings,
+            founding=founding,
+        )
+        self.starting: Final = (
+            Starting(key, network, members, store_id, start, founding, own.without) if start and proves else None
+        )
+        self.stability: Final = Stability(self.me, len(members))
+        self.ballots: dict[MemberKey, Ballot] = {}
+        """What each author last asked for."""
+        self._promised_above = 0
+        self._passed: OrderedDict[_Signed, dict[int, None]] = OrderedDict()
+        """What was passed on, and over which links: a connection that comes later gets it as well."""
+        self._asked: dict[MemberKey, None] = {}
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether this node may append to its own log."""
+        return self.starting is None or self.starting.is_ready
+
+    @property
+    def adopts(self) -> bool:
+        """Whether our own log is to be fetched from others now."""
+        return self.starting is not None and self.starting.phase is Phase.ADOPTING
+
+    def shown(self, log: MemberKey) -> LogTip:
+        """What we tell others that we hold of a log: what counts."""
+        held = self._held[log]
+        if log != self.me:
+            return replace(held, tip=self.witness.counted(log, held.tip), state=self.witness.state(log))
+        if self.is_ready:
+            return held
+        lost, founding = self.witness.standings[log].amnesiac, self.witness.founding
+        state = LogState.AMNESIAC if lost else LogState.FOUNDING if founding else LogState.RECOVERING
+        return replace(held, state=state)
+
+    # What others show
+
+    def introduced(self, session: Session, now: float) -> list[Effect]:
+        """A member's node has shown its tips for the first time."""
+        starting = self.starting
+        effects: list[Effect] = []
+        if starting is not None and starting.phase is Phase.ASKING:
+            effects.append(Send(session.link, self._ask(now) if starting.number == 0 else starting.prepare(now)))
+        if self.stability.stable.get(self.me) and self.stability.authors_word_matters:
+            effects.append(Send(session.link, self.word()))
+        return effects
+
+    def tips(self, session: Session, tip: LogTip, now: float) -> list[Effect]:
+        """A member's node shows what it holds of a log."""
+        log = tip.log
+        self.stability.shown(session.peer, tip)
+        effects = self.restable(log)
+        if log == self.me:
+            if self.witness.founding and tip.tip != EMPTY:
+                effects += self._lost_disk(tip.tip.next_seq, now)
+            self._promised_above = max(self._promised_above, min(tip.tip.epoch, BALLOT_JUMP_MAX))
+        return effects + self._remember(log)
+
+    def appended(self, log: MemberKey, now: float) -> list[Effect]:
+        """Our copy of a log, or our own log, has another durable tip."""
+        effects = self._step(now) if log == self.me else []
+        return [*effects, *self.restable(log), *self._remember(log)]
+
+    def restable(self, log: MemberKey) -> list[Effect]:
+        """Look how far a log is stable now."""
+        reach = self.stability.update(self._held[log].tip, self.shown(log))
+        if reach is None:
+            return []
+        effects: list[Effect] = [BecameStable(log, reach)]
+        if log == self.me and self.stability.authors_word_matters:
+            for link in self._nodes.values():
+                self._sessions[link].word_due = True
+                effects.append(TipsDue(link))
+        return effects
+
+    # Messages
+
+    def prepare(self, session: Session, message: Prepare) -> list[Effect]:
+        """An author asks for an epoch, here or through a relay."""
+        log = message.log
+        self._require_member(log)
+        try:
+            ballot = open_ballot(message.ballot, self._network, log)
+        except FormatError as error:
+            raise PeerError(f"a ballot of log {log.hex()[:8]} that its author did not sign: {error}") from error
+        if log == self.me:
+            return []
+        self.ballots[log] = ballot
+        self._asked[log] = None
+        said, effects = self.witness.prepare(log, ballot, self._held[log].tip)
+        if isinstance(said, Refuse):
+            effects += [Send(session.link, said)] if session.peer == log else self._towards(log, said, session.link)
+        elif said is not None:
+            effects += self._towards(log, said, None)
+        effects += self._remember(log)
+        if session.peer == log or log not in self._nodes:
+            effects += self._pass_on(message, session.link)
+        return effects
+
+    def promise(self, session: Session, message: Promise, now: float) -> list[Effect]:
+        """A witness's answer, to us or to be passed on."""
+        self._require_member(message.log)
+        self._require_member(message.witness)
+        if message.log != self.me:
+            try:
+                open_answer(message.answer, self._network, message.log, message.witness)
+            except FormatError as error:
+                raise PeerError(f"an answer that its witness did not sign: {error}") from error
+            return self._towards(message.log, message, session.link)
+        if self.starting is None or not self.starting.take(message):
+            return []
+        if self.starting.was_known:
+            return self._lost_disk(0, now)
+        return self._step(now)
+
+    def refuse(self, session: Session, message: Refuse, now: float) -> list[Effect]:
+        """A witness has promised more, or so says somebody."""
+        self._require_member(message.log)
+        self._require_member(message.witness)
+        if message.log != self.me:
+            return self._towards(message.log, message, session.link)
+        again = self.starting.refused(message.promised, now) if self.starting else None
+        return self._tell_all(again) if again is not None else []
+
+    def stable(self, session: Session, message: Stable) -> list[Effect]:
+        """An author's word about its own log."""
+        self.stability.told(session.peer, message.epoch, message.next_seq)
+        return self.restable(session.peer)
+
+    def persisted(self, log: MemberKey, standing: Standing) -> list[Effect]:
+        """A `Persist` is done: what waited for it can be said."""
+        self.witness.persisted(log, standing)
+        effects: list[Effect] = []
+        if log in self._asked and (promise := self.witness.promised(log)) is not None:
+            effects += self._towards(log, promise, None)
+        return [*effects, *self.restable(log)]
+
+    # Time
+
+    def tick(self, now: float) -> list[Effect]:
+        """Ask again who has not answered."""
+        if self.starting is None or self.starting.number == 0 or not self.starting.is_due(now):
+            return []
+        return self._tell_all(self.starting.prepare(now))
+
+    def deadline(self) -> float:
+        """When `tick` has something to do."""
+        starting = self.starting
+        if starting is None or starting.number == 0 or starting.phase is not Phase.ASKING:
+            return float("inf")
+        return starting.asked_at + ASK_AGAIN_S
+
+    # Inside
+
+    def _ask(self, now: float) -> Prepare:
+        assert self.starting is not None
+        return self.starting.ask(max(self._held[self.me].tip.epoch, self._promised_above, self.starting.number), now)
+
+    def _step(self, now: float) -> list[Effect]:
+        starting = self.starting
+        if starting is None or self.is_ready:
+            return []
+        tip = self._held[self.me].tip
+        was = starting.phase
+        effects = starting.step(tip)
+        if was is Phase.ASKING and starting.phase is Phase.ADOPTING and order(starting.target) > order(tip):
+            # Our disk went back unnoticed: so may have done what it held of other logs.
+            effects += [
+                LostDisk(starting.target.next_seq),
+                *self._forget_replicas("its own log was short when it started"),
+            ]
+        if starting.is_ready:
+            effects += self._begun(starting)
+        return effects
+
+    def _begun(self, starting: Starting) -> list[Effect]:
+        """Our epoch batch is durable."""
+        effects: list[Effect] = [Started(starting.number)]
+        own = self.witness.standings[self.me]
+        if own.amnesiac or own.without:
+            effects += self.witness.decide(self.me, Standing())
+        if self.witness.founding or starting.founding:
+            self.witness.founding = False
+            effects.append(EndFounding())
+        return [*effects, *self._show_all()]
+
+    def _lost_disk(self, next_seq: int, now: float) -> list[Effect]:
+        """We took ourselves for new, and are not (rules 8c and 8e)."""
+        starting = self.starting
+        assert starting is not None
+        self.witness.founding = starting.founding = False
+        starting.start = hashlib.sha256(starting.start).digest()[: len(starting.start)]
+        why = "this store was made anew over a lost disk"
+        effects = self.witness.forget_everything(why)
+        again = self._ask(now)
+        return [LostDisk(next_seq), *effects, EndFounding(), *self._show_all(), *self._tell_all(again)]
+
+    def _forget_replicas(self, why: str) -> list[Effect]:
+        effects = self.witness.forget_everything(why)
+        own = self.witness.standings[self.me]
+        self.witness.standings[self.me] = replace(own, amnesiac=False)
+        return [e for e in effects if not (isinstance(e, Persist) and e.log == self.me)] + self._show_all()
+
+    def _remember(self, log: MemberKey) -> list[Effect]:
+        if log == self.me or not self.witness.standings[log].amnesiac:
+            return []
+        link = self._nodes.get(log)
+        shown = self._sessions[link].counted.get(log) if link is not None else None
+        if shown is None:
+            return []
+        amnesiacs = 1 + sum(
+            (tip := self._sessions[other].counted.get(log)) is not None and tip.state is LogState.AMNESIAC
+            for peer, other in self._nodes.items()
+            if peer != log
+        )
+        ballot = self.ballots.get(log)
+        if shown.state is LogState.OK and ballot is not None and ballot.number != shown.tip.epoch:
+            ballot = None
+        effects = self.witness.remember(self._held[log], shown, ballot, amnesiacs)
+        return [*effects, *self._show(log)] if effects else []
+
+    def _show(self, log: MemberKey) -> list[Effect]:
+        told = [self._sessions[link] for link in self._nodes.values()]
+        for session in told:
+            session.unshown[log] = None
+        return [TipsDue(session.link) for session in told]
+
+    def _show_all(self) -> list[Effect]:
+        return [effect for log in self._held for effect in self._show(log)]
+
+    def word(self) -> Stable:
+        """What we say of our own log."""
+        return Stable(self._held[self.me].tip.epoch, self.stability.stable.get(self.me, 0))
+
+    def _require_member(self, member: MemberKey) -> None:
+        if member not in self._held:
+            raise PeerError(f"{member.hex()[:8]} is no member")
+
+    def _tell_all(self, message: Message) -> list[Effect]:
+        return [Send(link, message) for link in self._nodes.values()]
+
+    def _towards(self, log: MemberKey, message: _Signed, source: int | None) -> list[Effect]:
+        """Bring a message to the author of ``log``: to itself, or else to everybody, once."""
+        link = self._nodes.get(log)
+        if link is not None:
+            return [] if link == source else [Send(link, message)]
+        return self._pass_on(message, source)
+
+    def _pass_on(self, message: _Signed, source: int | None) -> list[Effect]:
+        """Flood: once over each connection, but not back to who brought it."""
+        passed = self._passed.setdefault(message, {})
+        self._passed.move_to_end(message)
+        if len(self._passed) > PASSED_MAX:
+            self._passed.popitem(last=False)
+        if source is not None:
+            passed[source] = None
+        links = [link for peer, link in self._nodes.items() if link not in passed and peer != message.log]
+        passed.update(dict.fromkeys(links))
+        return [Send(link, message) for link in links]

@@ -1,0 +1,71 @@
+"""How far each log is durable on a majority, so that no crash can take it back. No I/O.
+
+Stable is what q - 1 members besides the author have shown with tips of one and the same epoch (design:
+2): tips of mixed epochs do not add up, for a later epoch may leave out what an earlier one held (Ongaro
+and Ousterhout, "In Search of an Understandable Consensus Algorithm", 5.4.2).
+
+An author counts the receipts for its own log and tells the result. Uniform delivery is promised for
+correct authors, so its word is enough, and saves the others from telling each other. Where the author
+is not there, they count themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hydra_sync.chain import Tip
+from hydra_sync.epoch import majority
+from hydra_sync.identity import MemberKey
+from hydra_sync.wire import LogState, LogTip
+
+__all__ = ["Stability"]
+
+
+class Stability:
+    """``stable`` is the first seq of each log that is not known to be stable; it only grows."""
+
+    def __init__(self, me: MemberKey, members: int) -> None:
+        self.stable: dict[MemberKey, int] = {}
+        self._me = me
+        self._others_needed = majority(members) - 1
+        self._receipts: dict[MemberKey, dict[MemberKey, LogTip]] = {}
+        self._words: dict[MemberKey, tuple[int, int]] = {}
+
+    @property
+    def authors_word_matters(self) -> bool:
+        """Whether a member needs to hear of more members than the author and itself."""
+        return self._others_needed > 1
+
+    def shown(self, peer: MemberKey, tip: LogTip) -> None:
+        """``peer`` itself shows what of it counts."""
+        self._receipts.setdefault(tip.log, {})[peer] = tip
+
+    def told(self, author: MemberKey, epoch: int, next_seq: int) -> None:
+        """The author says how far its log is stable."""
+        self._words[author] = epoch, next_seq
+
+    def update(self, tip: Tip, mine: LogTip) -> int | None:
+        """The end of what is stable of a log that we hold up to ``tip``, if that is news; ``mine`` is what we show."""
+        log = mine.log
+        receipts: Mapping[MemberKey, LogTip] = self._receipts.get(log, {})
+        counted = [shown for peer, shown in receipts.items() if peer not in {log, self._me}]
+        stops = sorted(s.durable_stop for s in (*counted, *([] if log == self._me else [mine])) if _counts(s, tip))
+        reach = 0
+        if not self._others_needed:
+            reach = tip.next_seq
+        elif len(stops) >= self._others_needed:
+            reach = stops[-self._others_needed]
+        epoch, told = self._words.get(log, (0, 0))
+        if epoch == tip.epoch:
+            reach = max(reach, told)
+        reach = min(reach, tip.next_seq)
+        if reach <= self.stable.get(log, 0):
+            return None
+        self.stable[log] = reach
+        return reach
+
+
+def _counts(shown: LogTip, tip: Tip) -> bool:
+    """Whether a tip counts for our branch of the log. Within an epoch a correct author has one history only."""
+    is_other = shown.tip.next_seq == tip.next_seq and shown.tip.hash != tip.hash
+    return shown.state is LogState.OK and shown.tip.epoch == tip.epoch and not is_other

@@ -1,0 +1,126 @@
+"""How this node comes to append: it asks for an epoch of its own log, and waits for those who remember. No I/O.
+
+asking     a ballot is out; answers come in
+adopting   enough answers are here, and somebody holds more of our log than our disk: it is fetched
+sealing    the epoch batch is being made durable
+ready      appends go on in this epoch
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from hydra_sync.chain import EMPTY, Tip
+from hydra_sync.epoch import Answer, Ballot, Grant, enough, epoch_event, open_answer, order
+from hydra_sync.errors import FormatError, PeerError
+from hydra_sync.identity import MemberKey, NetworkId, SigningKey
+from hydra_sync.limits import ASK_AGAIN_S, BALLOT_JUMP_MAX
+from hydra_sync.sync.effects import BeginEpoch, Effect
+from hydra_sync.wire import Prepare, Promise
+
+__all__ = ["Phase", "Starting"]
+
+
+class Phase(Enum):
+    """Where a start stands."""
+
+    ASKING = "asking for promises"
+    ADOPTING = "fetching what others hold of its own log"
+    SEALING = "beginning the epoch"
+    READY = "ready"
+
+
+@dataclass(slots=True)
+class Starting:
+    """One start of this node's process. ``start`` is fresh and random."""
+
+    key: SigningKey
+    network: NetworkId
+    members: Sequence[MemberKey]
+    store_id: bytes
+    start: bytes
+    founding: bool
+    without: Collection[MemberKey] = ()
+    phase: Phase = Phase.ASKING
+    number: int = 0
+    answers: dict[MemberKey, tuple[bytes, Answer]] = field(default_factory=dict)
+    asked_at: float = 0.0
+    target: Tip = EMPTY
+    """While adopting: what our log must reach before we go on."""
+
+    @property
+    def me(self) -> MemberKey:
+        return self.key.member
+
+    @property
+    def is_ready(self) -> bool:
+        return self.phase is Phase.READY
+
+    @property
+    def needed(self) -> int:
+        """How many answers are needed, of those who have answered or may."""
+        return enough(self.answers, self.members, founding=self.founding, without=tuple(self.without))
+
+    def ask(self, above: int, now: float) -> Prepare:
+        """Begin with a new ballot, above ``above``: answers to another one are void (rule 1)."""
+        self.number = above + 1
+        self.answers.clear()
+        self.phase = Phase.ASKING
+        return self.prepare(now)
+
+    def prepare(self, now: float) -> Prepare:
+        """The present ballot, for all who have not answered it."""
+        self.asked_at = now
+        return Prepare(
+            self.me, Ballot(self.number, self.start, self.store_id, self.founding).sign(self.key, self.network)
+        )
+
+    def take(self, promise: Promise) -> bool:
+        """Count an answer; whether it was news. Raises `PeerError` if its witness did not sign it."""
+        if self.phase is not Phase.ASKING or promise.witness in self.answers or promise.witness == self.me:
+            return False
+        if promise.witness not in self.members:
+            raise PeerError("an answer of somebody who is no member")
+        try:
+            answer = open_answer(promise.answer, self.network, self.me, promise.witness)
+        except FormatError as error:
+            raise PeerError(f"an answer of {promise.witness.hex()[:8]} that is none: {error}") from error
+        if (answer.number, answer.start) != (self.number, self.start):
+            return False  # to an older ballot of ours, or to an earlier start (rule 3)
+        self.answers[promise.witness] = promise.answer, answer
+        return True
+
+    def refused(self, promised: int, now: float) -> Prepare | None:
+        """A witness has promised or holds so much: ask above it. Nobody can push the numbers to their end."""
+        if self.phase is not Phase.ASKING or not self.number <= promised <= self.number + BALLOT_JUMP_MAX:
+            return None
+        return self.ask(promised, now)
+
+    @property
+    def was_known(self) -> bool:
+        """Whether a founding author learned that it has been here before: it has lost its disk (rule 8c)."""
+        return self.founding and any(answer.known for _, answer in self.answers.values())
+
+    def step(self, tip: Tip) -> list[Effect]:
+        """What follows from the answers and from how far our own log is durable: ``tip``."""
+        if self.phase is Phase.ASKING and len(self.answers) >= self.needed:
+            highest = max((answer.tip for _, answer in self.answers.values()), key=order, default=EMPTY)
+            self.target, self.phase = highest, Phase.ADOPTING
+        if self.phase is Phase.ADOPTING and order(tip) >= order(self.target):
+            self.phase = Phase.SEALING
+            answers = {witness: signed for witness, (signed, _) in self.answers.items()}
+            grant = Grant(self.number, self.start, self.founding, answers, tuple(self.without))
+            return [BeginEpoch(self.number, epoch_event(grant))]
+        if self.phase is Phase.SEALING and tip.epoch == self.number:
+            self.phase = Phase.READY
+        return []
+
+    def is_due(self, now: float) -> bool:
+        """Whether to ask again those who have not answered: they may have had to wait, or been away."""
+        return self.phase is Phase.ASKING and now >= self.asked_at + ASK_AGAIN_S
+
+    def silent(self) -> list[MemberKey]:
+        """Whom we wait for: the members who have not answered."""
+        return [member for member in self.members if member != self.me and member not in self.answers]

@@ -1,0 +1,144 @@
+"""What a node promises about the logs of others, and how much of what it holds counts. No I/O.
+
+Every promise is durable before it is given: a decision is a `Persist`, and what waits for it is said
+when `persisted` tells that it is done. The rules are those of `simulations/model`, by their numbers there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from hydra_sync.chain import EMPTY, Tip
+from hydra_sync.epoch import Answer, Ballot, majority, order
+from hydra_sync.identity import MemberKey, NetworkId, SigningKey
+from hydra_sync.standing import Standing
+from hydra_sync.sync.effects import Effect, Persist, Remembers
+from hydra_sync.wire import LogState, LogTip, Promise, Refuse
+
+__all__ = ["Witness"]
+
+
+class Witness:
+    """``founding`` is whether this store has never had an epoch of its own; the replicator keeps it true."""
+
+    def __init__(
+        self,
+        *,
+        key: SigningKey,
+        network: NetworkId,
+        members: int,
+        store_id: bytes,
+        standings: Mapping[MemberKey, Standing],
+        founding: bool,
+    ) -> None:
+        self.founding = founding
+        self.standings: Final = dict(standings)
+        """What is decided, of every log; it becomes durable before anybody hears of it."""
+        self._key = key
+        self._network = network
+        self._members = members
+        self._store_id = store_id
+        self._durable: dict[MemberKey, Standing] = dict(standings)
+
+    def counted(self, log: MemberKey, tip: Tip) -> Tip:
+        """How much of our replica, durable up to ``tip``, counts as held (rule 4).
+
+        After a promise, what is of an older epoch is only staged.
+        """
+        standing = self.standings[log]
+        return tip if tip.epoch >= standing.promised else min(standing.counted, tip, key=order)
+
+    def state(self, log: MemberKey) -> LogState:
+        """What our word about another member's log is worth (rules 7, 8b and 9)."""
+        if self.standings[log].amnesiac:
+            return LogState.AMNESIAC
+        return LogState.FOUNDING if self.founding else LogState.OK
+
+    def prepare(self, log: MemberKey, ballot: Ballot, tip: Tip) -> tuple[Promise | Refuse | None, list[Effect]]:
+        """The author of ``log``, which we hold up to ``tip``, asks for a promise: what to say now, what to persist.
+
+        Nothing is said as long as the promise is not durable, or where we may not promise at all.
+        """
+        standing = self.standings[log]
+        if standing.promised == ballot.number and standing.start == ballot.start:
+            if standing.answer:
+                return self.promised(log), []
+        elif self._refuses(log, ballot, tip):
+            return None, []
+        elif ballot.number <= (floor := max(standing.promised, tip.epoch)):
+            return Refuse(log, self._key.member, floor), []
+        known = self._knows(log, ballot, tip)
+        counted = self.counted(log, tip)
+        answer = Answer(ballot.number, ballot.start, counted, known, self._store_id)
+        made = replace(
+            standing,
+            promised=ballot.number,
+            start=ballot.start,
+            store_id=ballot.store_id,
+            answer=answer.sign(self._key, self._network, log),
+            counted=counted,
+        )
+        return None, self._decide(log, made)
+
+    def promised(self, log: MemberKey) -> Promise | None:
+        """Our latest answer about a log, if it is durable."""
+        standing = self._durable[log]
+        if standing != self.standings[log] or not standing.answer:
+            return None
+        return Promise(log, self._key.member, standing.answer)
+
+    def persisted(self, log: MemberKey, standing: Standing) -> None:
+        """A `Persist` is done."""
+        self._durable[log] = standing
+
+    def remember(self, held: LogTip, shown: LogTip, ballot: Ballot | None, amnesiacs: int) -> list[Effect]:
+        """The author itself shows its log: perhaps we can be believed again about it (rule 9).
+
+        ``held`` is what we hold, ``ballot`` what the author asks for if it is starting, ``amnesiacs`` how
+        many members, we among them, say that they are amnesiac. We take over the author's tip and ballot,
+        even if we hold more and had promised more.
+        """
+        log, standing = held.log, self.standings[held.log]
+        if not standing.amnesiac or held.holes or shown.state not in {LogState.OK, LogState.RECOVERING}:
+            return []
+        number = shown.tip.epoch
+        if shown.state is LogState.RECOVERING:
+            # Fewer than R others may remember more than the author's disk does.
+            if ballot is None or amnesiacs <= majority(self._members) - 2:
+                return []
+            number = max(number, ballot.number)
+        if held.tip.epoch != shown.tip.epoch or held.tip.next_seq < shown.tip.next_seq:
+            return []
+        made = Standing(promised=standing.promised, counted=shown.tip, start=standing.start, store_id=standing.store_id)
+        if number >= standing.promised:
+            start, store_id = (ballot.start, ballot.store_id) if ballot else (b"", b"")
+            made = Standing(promised=number, start=start, store_id=store_id, counted=shown.tip)
+        return [*self._decide(log, made), Remembers(log)]
+
+    def forget_everything(self, why: str) -> list[Effect]:
+        """This store is not what it was taken for: nothing that we say of any log counts (rule 8e)."""
+        effects: list[Effect] = []
+        for log, standing in self.standings.items():
+            if not standing.amnesiac:
+                effects += self._decide(log, replace(standing, amnesiac=True, why=why))
+        return effects
+
+    def decide(self, log: MemberKey, standing: Standing) -> list[Effect]:
+        """Change a standing, of our own log for instance."""
+        return self._decide(log, standing)
+
+    def _refuses(self, log: MemberKey, ballot: Ballot, tip: Tip) -> bool:
+        standing = self.standings[log]
+        if standing.amnesiac:  # if all others know nothing either, the log is new, or every disk is lost (rule 8d)
+            return not ballot.founding or self._knows(log, ballot, tip)
+        return self.founding and not ballot.founding  # rule 8b
+
+    def _knows(self, log: MemberKey, ballot: Ballot, tip: Tip) -> bool:
+        standing = self.standings[log]
+        return tip != EMPTY or (standing.promised > 0 and standing.store_id != ballot.store_id)
+
+    def _decide(self, log: MemberKey, standing: Standing) -> list[Effect]:
+        self.standings[log] = standing
+        return [Persist(log, standing)]
