@@ -18,7 +18,7 @@ from hydra_sync.errors import FormatError, PeerError
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
 from hydra_sync.limits import ASK_AGAIN_S, BALLOT_JUMP_MAX, PASSED_MAX
 from hydra_sync.standing import Standing
-from hydra_sync.sync.effects import BecameStable, Effect, EndFounding, LostDisk, Persist, Send, Started, TipsDue
+from hydra_sync.sync.effects import BecameStable, Effect, EndFounding, LostDisk, Send, Started, TipsDue
 from hydra_sync.sync.session import Session
 from hydra_sync.sync.stability import Stability
 from hydra_sync.sync.starting import Phase, Starting
@@ -259,15 +259,12 @@ class Agreement:
         self.witness.founding = starting.founding = False
         starting.start = hashlib.sha256(starting.start).digest()[: len(starting.start)]
         why = "this store was made anew over a lost disk"
-        effects = self.witness.forget_everything(why)
+        effects = self.witness.forget(why)
         again = self._ask(now)
         return [LostDisk(next_seq), *effects, EndFounding(), *self._show_all(), *self._tell_all(again)]
 
     def _forget_replicas(self, why: str) -> list[Effect]:
-        effects = self.witness.forget_everything(why)
-        own = self.witness.standings[self.me]
-        self.witness.standings[self.me] = replace(own, amnesiac=False)
-        return [e for e in effects if not (isinstance(e, Persist) and e.log == self.me)] + self._show_all()
+        return [*self.witness.forget(why, but=self.me), *self._show_all()]
 
     def _remember(self, log: MemberKey) -> list[Effect]:
         if log == self.me or not self.witness.standings[log].amnesiac:

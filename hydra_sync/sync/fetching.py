@@ -64,7 +64,7 @@ class Fetcher:
     """All fetches of a node. ``sessions``, ``nodes`` and ``held`` are the replicator's own, and only read.
 
     Our own log is fetched where a peer shows more of it than we have: while ``adopts`` says so to take
-    it over, else for the proof.
+    it over, once it ``is_ready`` for appends for the proof.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Fetcher:
         *,
         me: MemberKey,
         adopts: Callable[[], bool],
+        is_ready: Callable[[], bool],
         network: NetworkId,
         held: Mapping[MemberKey, LogTip],
         seed: bytes,
@@ -82,6 +83,7 @@ class Fetcher:
     ) -> None:
         self._me = me
         self._adopts = adopts
+        self._is_ready = is_ready
         self._network = network
         self._held = held
         self._sessions = sessions
@@ -177,7 +179,7 @@ class Fetcher:
         state.intake.add(Early(session.link, asked.request, batches))
         drained = self._drain(state, now)
         if session.faulty:
-            return [*drained, *self._plan(state, now)]
+            return drained
         session.saw(asked.log, Tip.after(batches[-1]))
         state.delivered(session.link, events.count, len(data.records))
         return [Fetched(asked.log, session.peer, events), *drained, *self._plan(state, now)]
@@ -364,6 +366,8 @@ class Fetcher:
         An older epoch may go on in what the latest one has left out. A liar who claims a late epoch stalls.
         """
         own = order(self._held[self._me].tip)
+        if state.log == self._me and not (self._adopts() or self._is_ready()):
+            return []
         sources = []
         for link in self._nodes.values():
             session = self._sessions[link]

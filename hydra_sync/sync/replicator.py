@@ -112,6 +112,7 @@ class Replicator:
         self._fetcher = Fetcher(
             me=me,
             adopts=lambda: self.agreement.adopts,
+            is_ready=lambda: self.agreement.is_ready,
             network=network,
             held=self.held,
             seed=seed,
@@ -352,7 +353,7 @@ class Replicator:
             case Prepare():
                 return self.agreement.prepare(session, message)
             case Promise():
-                return self.agreement.promise(session, message, now)
+                return [*self.agreement.promise(session, message, now), *self._fetcher.plan(self.me, now)]
             case Refuse():
                 return self.agreement.refuse(session, message, now)
             case Stable():

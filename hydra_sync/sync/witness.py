@@ -80,7 +80,7 @@ class Witness:
             answer=answer.sign(self._key, self._network, log),
             counted=counted,
         )
-        return None, self._decide(log, made)
+        return None, self.decide(log, made)
 
     def promised(self, log: MemberKey) -> Promise | None:
         """Our latest answer about a log, if it is durable."""
@@ -115,19 +115,15 @@ class Witness:
         if number >= standing.promised:
             start, store_id = (ballot.start, ballot.store_id) if ballot else (b"", b"")
             made = Standing(promised=number, start=start, store_id=store_id, counted=shown.tip)
-        return [*self._decide(log, made), Remembers(log)]
+        return [*self.decide(log, made), Remembers(log)]
 
-    def forget_everything(self, why: str) -> list[Effect]:
-        """This store is not what it was taken for: nothing that we say of any log counts (rule 8e)."""
+    def forget(self, why: str, *, but: MemberKey | None = None) -> list[Effect]:
+        """This store is not what it was taken for: nothing that we say of any log counts, ``but`` of one (rule 8e)."""
         effects: list[Effect] = []
         for log, standing in self.standings.items():
-            if not standing.amnesiac:
-                effects += self._decide(log, replace(standing, amnesiac=True, why=why))
+            if log != but and not standing.amnesiac:
+                effects += self.decide(log, replace(standing, amnesiac=True, why=why))
         return effects
-
-    def decide(self, log: MemberKey, standing: Standing) -> list[Effect]:
-        """Change a standing, of our own log for instance."""
-        return self._decide(log, standing)
 
     def _refuses(self, log: MemberKey, ballot: Ballot, tip: Tip) -> bool:
         standing = self.standings[log]
@@ -139,6 +135,7 @@ class Witness:
         standing = self.standings[log]
         return tip != EMPTY or (standing.promised > 0 and standing.store_id != ballot.store_id)
 
-    def _decide(self, log: MemberKey, standing: Standing) -> list[Effect]:
+    def decide(self, log: MemberKey, standing: Standing) -> list[Effect]:
+        """Stand so about a log from now on."""
         self.standings[log] = standing
         return [Persist(log, standing)]

@@ -140,6 +140,7 @@ class Node:
         self.damaged: dict[MemberKey, set[int]] = {}
         """Seqs that cannot be read here."""
         self.append_s = 0.002
+        self.appended_at = 0.0
         self.read_s = 0.001
         self.disk_full = False
         self.mangle: Callable[[Message], Sequence[Message]] = lambda message: (message,)
@@ -190,7 +191,12 @@ class Node:
     def write(self, count: int = 1, events: int = 1) -> None:
         """Write ``count`` new batches of the own log."""
         for _ in range(count):
-            self.append(next_batch(self.key, self.net.network, tip_of(self.logs[self.me]), events))
+            tip = tip_of(self.logs[self.me])
+            self.append(next_batch(self.key, self.net.network, tip, events, epoch=tip.epoch))
+
+    def stable(self, log: MemberKey) -> int:
+        """How far the node takes this log for stable."""
+        return self.replicator.agreement.stability.stable.get(log, 0)
 
     def notices(self, kind: type[Notice] | tuple[type[Notice], ...]) -> list[Notice]:
         return [effect for effect in self.effects if isinstance(effect, kind)]
@@ -215,8 +221,9 @@ class Node:
                 self.later(0, lambda: self._send_tips(number))
             case Read():
                 self.later(self.read_s, lambda: self._read(effect))
-            case Append():
-                self.later(self.append_s, lambda: self._append(effect))
+            case Append():  # one at a time, however long each takes
+                self.appended_at = max(self.appended_at, self.net.now + self.append_s)
+                self.later(self.appended_at - self.net.now, lambda: self._append(effect))
             case Persist():
                 self.later(self.append_s, lambda: self._persist(effect))
             case EndFounding():
@@ -348,7 +355,7 @@ class Line:
 class Net:
     """Nodes, the lines between them, and the one clock."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, proves: bool = False) -> None:
         self.keys = signing_keys(count)
         self.members = [key.member for key in self.keys]
         self.network = network_of(self.keys)
@@ -356,7 +363,7 @@ class Net:
         self._order = itertools.count()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count(1)
-        self.nodes = [Node(self, key) for key in self.keys]
+        self.nodes = [Node(self, key, proves=proves) for key in self.keys]
 
     def at(self, when: float, act: Callable[[], None]) -> None:
         heapq.heappush(self._events, (when, next(self._order), act))
