@@ -102,6 +102,11 @@ class Batch:
     def body(self) -> bytes:
         return self.record[RECORD_HEAD_BYTES + self.cose_size + BODY_HEAD_BYTES :]
 
+    def body_start(self) -> bytes:
+        """The first 64 bytes of the body, to look at without a copy of it all."""
+        start = RECORD_HEAD_BYTES + self.cose_size + BODY_HEAD_BYTES
+        return self.record[start : start + 64]
+
     def events(self) -> tuple[bytes, ...]:
         """The encoded events, in order of seq."""
         return _parse_body(self.body, self.header.count)

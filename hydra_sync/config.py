@@ -26,8 +26,8 @@ from hydra_sync.limits import ADDRESS_BYTES_MAX, ALIAS_BYTES_MAX
 
 __all__ = ["Address", "Config", "Member", "load_config", "read_signing_key", "read_verification_key"]
 
-Restart = Literal["trust-disk"]
-RESTARTS: Final[tuple[Restart, ...]] = ("trust-disk",)
+Restart = Literal["prove", "trust-disk"]
+RESTARTS: Final[tuple[Restart, ...]] = ("prove", "trust-disk")
 """How a node starts; ``prove`` comes with own-log recovery."""
 
 _KEYS: Final = {
@@ -99,7 +99,8 @@ class Config:
     advertise: Address | None = None
     peers: tuple[Address, ...] = ()
     """Addresses to dial without knowing which member answers there; the channel tells."""
-    restart: Restart = "trust-disk"
+    restart: Restart = "prove"
+    """Whether a start asks enough others for an epoch before it appends, or trusts its disk (design: 7)."""
 
     def __post_init__(self) -> None:
         aliases = [member.alias for member in self.members]

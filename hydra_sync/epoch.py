@@ -180,7 +180,8 @@ def is_epoch_event(event: bytes) -> bool:
 
 def is_epoch_batch(batch: Batch) -> bool:
     """Whether this batch begins an epoch, as far as it says so itself."""
-    return batch.header.count == 1 and is_epoch_event(batch.events()[0])
+    # Nearly no batch does, and the first bytes tell.
+    return batch.header.count == 1 and _EVENT_HEAD in batch.body_start() and is_epoch_event(batch.events()[0])
 
 
 def check_epoch(

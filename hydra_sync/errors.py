@@ -7,6 +7,7 @@ __all__ = [
     "FormatError",
     "HydraSyncError",
     "NewerFormatError",
+    "OrphanedError",
     "PeerError",
     "SignatureError",
     "StoreDamagedError",
@@ -49,6 +50,19 @@ class DeliveryError(HydraSyncError):
 
 class UnavailableError(HydraSyncError):
     """Events that exist, or existed, cannot be supplied; the message names the range and why."""
+
+
+class OrphanedError(HydraSyncError):
+    """Events that were delivered eagerly are no part of their log any more: ``start`` up to ``stop``.
+
+    They were never stable, and a later epoch of their author goes on without them. Undo what followed
+    from them, and follow from ``start`` on again; in the store's quarantine they stay readable.
+    """
+
+    def __init__(self, message: str, start: int, stop: int) -> None:
+        super().__init__(message)
+        self.start = start
+        self.stop = stop
 
 
 class StoreError(HydraSyncError):

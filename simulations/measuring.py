@@ -150,7 +150,9 @@ class _Experiment:
                 Member(other, keys[j].member, self._address(other) if self.conditions.linked(i, j) or i == j else None)
                 for j, other in enumerate(self.names)
             )
-            self.configs[name] = Config("measured", keys[i], members, STORE, listen=self._address(name))
+            self.configs[name] = Config(
+                "measured", keys[i], members, STORE, listen=self._address(name), restart="trust-disk"
+            )
 
     def _address(self, name: str) -> Address:
         return Address(self.world.host(name).ip, PORT)

@@ -101,7 +101,7 @@ def test_the_least_configuration(home: Path) -> None:
     """Network, key and directory are enough."""
     least = {"network": "n", "hydra-signing-key": "alice.sk", "persistence-dir": "d"}
     config = parse_config(least, base=home)
-    assert (config.me.alias, config.listen, config.peers, config.restart) == ("me", None, (), "trust-disk")
+    assert (config.me.alias, config.listen, config.peers, config.restart) == ("me", None, (), "prove")
 
 
 def test_members_are_found_by_alias_key_or_hex(home: Path) -> None:
@@ -137,7 +137,7 @@ def test_members_are_found_by_alias_key_or_hex(home: Path) -> None:
         ({"peer": "127.0.0.1:1"}, "not a list"),
         ({"peer": [1]}, "not a list"),
         ({"peer": ["nowhere"]}, "HOST:PORT"),
-        ({"restart": "prove"}, "trust-disk"),
+        ({"restart": "hope"}, "prove, trust-disk"),
         ({"node_id": ""}, "no alias"),
         ({"node_id": "x" * 65}, "no alias"),
         ({"node_id": "a\nb"}, "no alias"),

@@ -6,23 +6,29 @@ from hydra_sync.config import Config
 from hydra_sync.sync import (
     Advanced,
     AppendRefused,
+    BecameStable,
     CaughtUp,
     Connected,
     Disconnected,
     Diverged,
     Fetched,
     Fetching,
+    LostDisk,
     NoSession,
     Notice,
+    Orphaned,
     OwnLogAhead,
+    OwnLogTaken,
     Receipt,
+    Remembers,
     SourceReplaced,
+    Started,
 )
 
 __all__ = ["notice_json", "notice_line"]
 
 
-def notice_json(notice: Notice, config: Config) -> dict[str, object]:  # noqa: C901  one case a notice
+def notice_json(notice: Notice, config: Config) -> dict[str, object]:  # noqa: C901, PLR0911, PLR0912  one case a notice
     """A notice for programs: its name, and its fields with aliases for keys."""
     match notice:
         case Connected(peer, tool):
@@ -50,9 +56,21 @@ def notice_json(notice: Notice, config: Config) -> dict[str, object]:  # noqa: C
             return {"event": "append_refused", "log": config.alias(log)}
         case OwnLogAhead(peer, next_seq):
             return {"event": "own_log_ahead", "peer": config.alias(peer), "next_seq": next_seq}
+        case OwnLogTaken(peer, epoch):
+            return {"event": "own_log_taken", "peer": config.alias(peer), "epoch": epoch}
+        case Started(epoch):
+            return {"event": "started", "epoch": epoch}
+        case LostDisk(next_seq):
+            return {"event": "lost_disk", "next_seq": next_seq}
+        case Remembers(log):
+            return {"event": "remembers", "log": config.alias(log)}
+        case Orphaned(log, events):
+            return {"event": "orphaned", "log": config.alias(log), "start": events.start, "stop": events.stop}
+        case BecameStable(log, next_seq):
+            return {"event": "stable", "log": config.alias(log), "next_seq": next_seq}
 
 
-def notice_line(notice: Notice, config: Config) -> str | None:  # noqa: C901  one case a notice
+def notice_line(notice: Notice, config: Config) -> str | None:  # noqa: C901, PLR0911, PLR0912  one case a notice
     """A notice for people, in one line; None for what happens too often to read."""
     name = config.alias
     match notice:
@@ -67,7 +85,7 @@ def notice_line(notice: Notice, config: Config) -> str | None:  # noqa: C901  on
             return f"follow {name(log)}'s log from {start} on, from {name(peer)}"
         case Fetching(log, peer, start, stop):
             return f"ask {name(peer)} for events [{start}, {stop}) of {name(log)}'s log"
-        case Fetched() | Advanced() | Receipt():
+        case Fetched() | Advanced() | Receipt() | BecameStable():
             return None
         case SourceReplaced(log, peer, why):
             return f"ask another than {name(peer)} for {name(log)}'s log: {why}"
@@ -81,6 +99,18 @@ def notice_line(notice: Notice, config: Config) -> str | None:  # noqa: C901  on
             return f"the disk has no room for {name(log)}'s log: make room, it is tried again"
         case OwnLogAhead(peer, next_seq):
             return f"{name(peer)} holds our own log up to {next_seq}, further than we do: appending is stopped"
+        case OwnLogTaken(peer, epoch):
+            return f"{name(peer)} has epoch {epoch} of our own log: another process has our key, we stop appending"
+        case Started(epoch):
+            return f"epoch {epoch} of our own log has begun: we append"
+        case LostDisk(next_seq):
+            return f"others hold our own log up to {next_seq}, further than our disk does: it is fetched from them"
+        case Remembers(log):
+            return f"{name(log)}'s log is here again as far as {name(log)} shows it: our word about it counts"
+        case Orphaned(log, events):
+            return (
+                f"events {events} of {name(log)}'s log were never stable, a later epoch leaves them out: see quarantine"
+            )
 
 
 def _of(event: str, config: Config, log: bytes, peer: bytes) -> dict[str, object]:

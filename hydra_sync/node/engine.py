@@ -7,36 +7,45 @@ what takes time has a task of its own and reports back to the core when it is do
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
 from hydra_sync.batch import Batch
-from hydra_sync.chain import Tip
+from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.config import Address, Config
 from hydra_sync.errors import StoreFullError, UnavailableError, UsageError
 from hydra_sync.identity import MemberKey
-from hydra_sync.limits import COMMIT_BYTES_MAX, HOLES_MAX, STALL_S
+from hydra_sync.limits import COMMIT_BYTES_MAX, HOLES_MAX, STALL_S, START_ID_BYTES
 from hydra_sync.node.link import Link
 from hydra_sync.node.seams import Seams
-from hydra_sync.store import Store
+from hydra_sync.ranges import SeqRange
+from hydra_sync.store import Log, Store
 from hydra_sync.sync import (
     Advanced,
     Append,
     AppendRefused,
+    BecameStable,
+    BeginEpoch,
     Connected,
     Drop,
     Effect,
+    EndFounding,
+    Explain,
+    Locate,
     NoSession,
     Notice,
     OwnLogAhead,
+    OwnLogTaken,
+    Persist,
     Read,
     Receipt,
     Replicator,
     Send,
+    Started,
     TipsDue,
 )
 from hydra_sync.tasks import Signal
@@ -44,6 +53,8 @@ from hydra_sync.version import AGENT
 from hydra_sync.wire import GoodbyeReason, Hello, LogTip, Role
 
 __all__ = ["Engine"]
+
+_E = TypeVar("_E", BeginEpoch, Locate, Explain)
 
 TICK_S_MIN: Final = 0.01
 TICK_S_MAX: Final = 1.0  # a deadline that appears meanwhile is kept so late at worst
@@ -57,11 +68,13 @@ class Engine:
         self.config: Final = config
         self.store: Final = store
         self.replicator: Final = Replicator(
-            me=config.key.member,
+            key=config.key,
             network=config.network_id,
             hello=_hello(config, store),
             held={member: self._held(member) for member in config.keys},
             seed=seams.entropy(16),
+            standings={member: store.standing(member) for member in config.keys},
+            start=seams.entropy(START_ID_BYTES) if config.restart == "prove" else None,
         )
         self.last_error: Final[dict[MemberKey, str]] = {}
         """Why the last connection to a member, or attempt at one, ended."""
@@ -69,6 +82,8 @@ class Engine:
         """Why nothing may be appended to our own log any more."""
         self.refused: Final[dict[MemberKey, None]] = {}
         """Logs for which our own disk has no room now."""
+        self.orphaned: Final[dict[MemberKey, list[SeqRange]]] = {member: [] for member in config.keys}
+        """What of each log a later epoch has left out since this node runs, in order."""
         self._observe = observe
         self._stopping = False
         self._told: dict[NoSession, None] = {}
@@ -79,10 +94,17 @@ class Engine:
         """A connection began or ended."""
         self.receipts_changed: Final = Signal()
         """A member showed how far it holds our own log."""
+        self.started: Final = Signal()
+        """This node may append, or may not any more."""
+        self.stable_changed: Final = Signal()
+        """More of a log is stable."""
         self._at_hand: deque[tuple[Read, Sequence[Batch]]] = deque()
         """Reads that were answered from memory, for the core to take when it has said all that it has to."""
         self._appends: dict[MemberKey, deque[Append]] = {member: deque() for member in config.keys}
         self._append_due = {member: trio.Event() for member in config.keys}
+        self._persists: deque[Persist | EndFounding] = deque()
+        self._persist_due = trio.Event()
+        self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled. Raises `StoreError` when the disk fails: the node must stop."""
@@ -90,8 +112,10 @@ class Engine:
             for member in self.config.keys:
                 self.store.log(member).on_durable(partial(self._durable, member))
                 self.store.log(member).on_damage(partial(self._damaged, member))
-                if member != self.config.key.member:
-                    nursery.start_soon(self._append, member)
+                self.store.log(member).on_orphaned(partial(self._orphaned, member))
+                nursery.start_soon(self._append, member)
+            self._nursery = nursery
+            nursery.start_soon(self._persist)
             nursery.start_soon(self._tick)
             task_status.started()
 
@@ -151,7 +175,7 @@ class Engine:
         except UnavailableError:
             return ()
 
-    def _perform(self, effect: Effect) -> None:
+    def _perform(self, effect: Effect) -> None:  # noqa: C901, PLR0912  one case an effect
         match effect:
             case Send():
                 if link := self._links.get(effect.link):
@@ -168,8 +192,21 @@ class Engine:
             case Drop():
                 if link := self._links.get(effect.link):
                     link.drop(effect.goodbye, effect.fault)
+            case Persist() | EndFounding():
+                self._persists.append(effect)
+                self._persist_due.set()
+            case BeginEpoch():
+                self._start_soon(self._begin_epoch, effect)
+            case Locate():
+                self._start_soon(self._locate, effect)
+            case Explain():
+                self._start_soon(self._explain, effect)
             case _:
                 self._take_notice(effect)
+
+    def _start_soon(self, act: Callable[[_E], Awaitable[None]], effect: _E) -> None:
+        assert self._nursery is not None
+        self._nursery.start_soon(act, effect)
 
     def _read(self, link: Link, read: Read) -> None:
         """Read for a peer: at once what is in memory, as new events are; the rest is the link's to wait for."""
@@ -186,6 +223,16 @@ class Engine:
                 f"beyond what the store holds: appending would fork it. The disk lost data or is an old copy; "
                 f"restore the newest store, or wait for a release with 'hydra-sync recover'"
             )
+        elif isinstance(notice, OwnLogTaken):
+            self.halted = (
+                f"{self.config.alias(notice.peer)} has epoch {notice.epoch} of this node's own log, begun by another "
+                "process with the same key: this one appends nothing any more. Stop one of the two"
+            )
+            self.started.fire()
+        elif isinstance(notice, Started):
+            self.started.fire()
+        elif isinstance(notice, BecameStable):
+            self.stable_changed.fire()
         elif isinstance(notice, AppendRefused):
             self.refused[notice.log] = None
         elif isinstance(notice, Advanced):
@@ -207,6 +254,10 @@ class Engine:
     def _durable(self, member: MemberKey, tip: Tip) -> None:
         self.perform(self.replicator.appended(member, tip, trio.current_time()))
 
+    def _orphaned(self, member: MemberKey, events: SeqRange) -> None:
+        self.orphaned[member].append(events)
+        self.perform(self.replicator.orphaned(member, events))
+
     def _damaged(self, member: MemberKey) -> None:
         self.perform(self.replicator.damaged(self._held(member)))
 
@@ -218,12 +269,59 @@ class Engine:
             if not waiting:
                 self._append_due[member] = trio.Event()
                 await self._append_due[member].wait()
+            batches = _take(waiting, COMMIT_BYTES_MAX, log.tip.next_seq)
+            first_seq = batches[0].header.first_seq
             try:
-                await log.commit(_take(waiting, COMMIT_BYTES_MAX))
+                if first_seq < log.tip.next_seq:
+                    await log.rebranch(first_seq, batches)
+                else:
+                    await log.commit(batches)
             except StoreFullError:
                 waiting.clear()
                 now = trio.current_time()
                 self.perform(self.replicator.append_failed(member, now + STALL_S, now))
+
+    async def _persist(self) -> None:
+        """Make durable what we promised and what is said of our store, in the order in which it was decided."""
+        while True:
+            if not self._persists:
+                self._persist_due = trio.Event()
+                await self._persist_due.wait()
+            effect = self._persists.popleft()
+            if isinstance(effect, EndFounding):
+                await self.store.end_founding()
+            else:
+                await self.store.set_standing(effect.log, effect.standing)
+                self.perform(self.replicator.persisted(effect.log, effect.standing))
+
+    async def _begin_epoch(self, begin: BeginEpoch) -> None:
+        # A full disk is waited for: whoever wants to append is told so by the status.
+        while True:
+            try:
+                await self.store.author.begin_epoch(begin.epoch, begin.event)
+            except StoreFullError:
+                self.refused[self.config.key.member] = None
+                await trio.sleep(STALL_S)
+            else:
+                self.refused.pop(self.config.key.member, None)
+                return
+
+    async def _locate(self, locate: Locate) -> None:
+        log, seq = self.store.log(locate.log), locate.seq
+        if locate.of_epoch and seq > 0:
+            seq = (await self._epoch_before(log, seq))[1]
+        self.perform(self.replicator.located(locate, await _tip_at(log, seq), trio.current_time()))
+
+    async def _explain(self, explain: Explain) -> None:
+        epoch, first_seq = await self._epoch_before(self.store.log(explain.log), explain.seq)
+        self.perform(self.replicator.explained(explain, epoch, first_seq))
+
+    async def _epoch_before(self, log: Log, seq: int) -> tuple[int, int]:
+        """The epoch of the event before ``seq``, and where it began; epoch 0 where that cannot be read."""
+        try:
+            return await log.epoch_at(min(seq, log.tip.next_seq) - 1) if seq > 0 else (0, 0)
+        except UnavailableError:
+            return 0, 0
 
     async def _tick(self) -> None:
         while True:
@@ -248,13 +346,32 @@ def _hello(config: Config, store: Store) -> Hello:
     )
 
 
-def _take(runs: deque[Append], bytes_max: int) -> list[Batch]:
+async def _tip_at(log: Log, seq: int) -> Tip:
+    """Where the last batch ends that ends at ``seq`` or before; the beginning where that cannot be read."""
+    try:
+        while seq > 0:
+            (batch, *_) = await log.read(seq - 1, seq, 1)
+            if batch.header.stop == seq:
+                return Tip.after(batch)
+            seq = batch.header.first_seq
+    except UnavailableError:
+        pass
+    return EMPTY
+
+
+def _take(runs: deque[Append], bytes_max: int, next_seq: int) -> list[Batch]:
     """The first runs, each whole, at least one, of at most ``bytes_max`` bytes otherwise.
 
     A commit ends where a run ends: at a signature that verifies, so that what is durable can be handed on.
+    A run that begins below ``next_seq``, or below the end of those before it, changes the branch and goes alone.
     """
     taken = list(runs.popleft().batches)
+    if taken[0].header.first_seq < next_seq:
+        return taken
     size = sum(len(batch.record) for batch in taken)
-    while runs and (size := size + sum(len(batch.record) for batch in runs[0].batches)) <= bytes_max:
+    while runs and runs[0].batches[0].header.first_seq == taken[-1].header.stop:
+        size += sum(len(batch.record) for batch in runs[0].batches)
+        if size > bytes_max:
+            break
         taken += runs.popleft().batches
     return taken

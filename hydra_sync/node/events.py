@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hydra_sync.batch import Batch
 from hydra_sync.encoding import decode_event
+from hydra_sync.epoch import is_epoch_batch
 from hydra_sync.identity import MemberKey
 
 __all__ = ["Event", "events_of"]
@@ -34,8 +35,10 @@ class Event:
 
 
 def events_of(log: MemberKey, batch: Batch, *, start: int, stop: int | None = None) -> Iterator[Event]:
-    """The events of ``batch`` from ``start`` on, up to ``stop``."""
+    """The application's events of ``batch`` from ``start`` on, up to ``stop``; an epoch batch has none."""
     header = batch.header
+    if is_epoch_batch(batch):
+        return
     for seq, data in enumerate(batch.events(), header.first_seq):
         if start <= seq and (stop is None or seq < stop):
             yield Event(log, header.epoch, seq, header.time_us, batch.hash, data)

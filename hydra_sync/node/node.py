@@ -17,7 +17,7 @@ from hydra_sync.limits import STALL_S, STORE_ID_BYTES
 from hydra_sync.node.engine import Engine
 from hydra_sync.node.events import Event
 from hydra_sync.node.meeting import Meeting
-from hydra_sync.node.reading import Events
+from hydra_sync.node.reading import Durable, Events, Reach, Stable
 from hydra_sync.node.seams import Seams
 from hydra_sync.node.status import LogStatus, MemberStatus, Status
 from hydra_sync.ranges import SeqRange
@@ -67,12 +67,21 @@ class Node:
         others = len(self.config.members) - 1
         if not 0 <= replicas <= others:
             raise UsageError(f"replicas={replicas}, but this network has {others} other members")
-        if self._engine.halted is not None:
-            raise StoreError(self._engine.halted)
+        await self.wait_started()
         seqs = await self._engine.store.author.append(events)
         while self._replicated(seqs.stop) < replicas:
             await self._engine.receipts_changed.wait()
         return seqs.stop - 1
+
+    async def wait_started(self) -> None:
+        """Wait until this node may append: until enough others have granted an epoch to this start.
+
+        `status` says whom it waits for. Raises `StoreError` if it may not any more.
+        """
+        while not self._engine.replicator.agreement.is_ready and self._engine.halted is None:
+            await self._engine.started.wait()
+        if self._engine.halted is not None:
+            raise StoreError(self._engine.halted)
 
     def read(self, log: str | bytes, seqs: SeqRange) -> AsyncIterator[Event]:
         """The events of ``[start, stop)`` of a member's log, all of them or an error.
@@ -83,16 +92,21 @@ class Node:
         member = self.config.find(log)
         return Events(self._engine.store.log(member), self.config.alias(member), seqs.start, seqs.stop)
 
-    def follow(self, log: str | bytes, start: int = 0, *, delivery: Delivery = "eager") -> AsyncIterator[Event]:
+    def follow(self, log: str | bytes, start: int = 0, *, delivery: Delivery = "uniform") -> AsyncIterator[Event]:
         """Every event of a member's log from ``start`` on, each once, in order: history, then live.
 
-        With ``eager`` delivery an event comes when it is durable here. Raises `UnavailableError`
-        for what this node cannot supply, and `UsageError` for ``uniform`` delivery.
+        With ``uniform`` delivery an event comes when it is stable, durable on a majority: no crash can
+        take it back, and every correct node delivers it. With ``eager`` delivery it comes when it is
+        durable here, and may have to be taken back: then `OrphanedError` is raised, and following goes
+        on from its ``start``. Raises `UnavailableError` for what this node cannot supply.
         """
-        if delivery != "eager":
-            raise UsageError("uniform delivery is not built yet: follow with delivery='eager'")
-        member = self.config.find(log)
-        return Events(self._engine.store.log(member), self.config.alias(member), start, None)
+        member, engine = self.config.find(log), self._engine
+        reach: Reach = Durable(engine.store.log(member))
+        if delivery == "uniform":
+            stable = engine.replicator.agreement.stability.stable
+            reach = Stable(lambda: stable.get(member, 0), engine.stable_changed)
+        alias, orphaned = self.config.alias(member), engine.orphaned[member]
+        return Events(engine.store.log(member), alias, start, None, reach=reach, orphaned=orphaned)
 
     def status(self) -> Status:
         """Members, links, tips and lag at this moment."""

@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from hydra_sync import Address, Config, Member, Node, Seams, SigningKey, open_node
+from hydra_sync.config import Restart
 from hydra_sync.channel import TlsChannel
 from hydra_sync.disk import RealDisk
 from hydra_sync.store import Manifest, create_store
@@ -34,6 +35,7 @@ class Network:
     directory: Path
     names: Sequence[str]
     seams: Seams
+    restart: Restart = "trust-disk"
     configs: dict[str, Config] = field(default_factory=dict)
     notices: list[tuple[str, Notice]] = field(default_factory=list)
 
@@ -42,7 +44,12 @@ class Network:
         members = tuple(Member(name, key.member, Address("127.0.0.1", free_port())) for name, key in keys.items())
         for member in members:
             self.configs[member.alias] = Config(
-                "test", keys[member.alias], members, self.directory / member.alias, listen=member.address
+                "test",
+                keys[member.alias],
+                members,
+                self.directory / member.alias,
+                listen=member.address,
+                restart=self.restart,
             )
 
     def moved(self, name: str, *, to: Address) -> None:
