@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
@@ -17,7 +17,7 @@ from hydra_sync.store.faults import is_refusal, translated
 from hydra_sync.store.files import replace_file
 from hydra_sync.store.index import Index, Mark, encode_index
 from hydra_sync.store.layout import LogPlace, segment_seqs
-from hydra_sync.store.opening import Opened, open_segments
+from hydra_sync.store.opening import Loss, Opened, no_matter, open_segments
 from hydra_sync.store.reading import Hole, Reader
 from hydra_sync.store.recent import Recent
 from hydra_sync.store.segment import Segment
@@ -27,16 +27,25 @@ __all__ = ["Log", "open_log"]
 
 
 async def open_log(
-    disk: Disk, place: LogPlace, *, commit_bytes: int, segment_bytes: int = SEGMENT_BYTES, read_only: bool = False
+    disk: Disk,
+    place: LogPlace,
+    *,
+    commit_bytes: int,
+    segment_bytes: int = SEGMENT_BYTES,
+    read_only: bool = False,
+    before_loss: Callable[[Loss], Awaitable[None]] = no_matter,
 ) -> Log:
     """The log at ``place``, whose directory is there; everything that it shows is durable.
 
     A commit has at most ``commit_bytes``, or is one record where that is 0: that is how a torn commit
     is told from rot. With ``read_only`` nothing is changed, and another process may be appending.
+    ``before_loss`` has to remember durably that the end of the log may be lost, before it is cut.
     Raises `StoreError`.
     """
     with translated(f"opening the log of member {place.author.hex()}"):
-        opened = await open_segments(disk, place, commit_bytes=commit_bytes, read_only=read_only)
+        opened = await open_segments(
+            disk, place, commit_bytes=commit_bytes, read_only=read_only, before_loss=before_loss
+        )
         log = Log(disk, place, opened, segment_bytes=segment_bytes, read_only=read_only)
         await log.attach(opened)
     return log

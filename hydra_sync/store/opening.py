@@ -2,11 +2,12 @@
 
 What a killed process left in the page cache, or a failed sync left there, is not durable yet: records
 beyond the durable mark are written again, the same bytes in place, and synced. A torn tail is cut.
+What may be lost with it is told first, so that whoever has to remember it can.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,21 @@ from hydra_sync.store.quarantine import keep
 from hydra_sync.store.scan import CHUNK_BYTES
 from hydra_sync.store.survey import Survey, survey_durable, survey_tail
 
-__all__ = ["Cut", "Opened", "OpeningReport", "Tail", "open_segments"]
+__all__ = ["Cut", "Loss", "Opened", "OpeningReport", "Tail", "no_matter", "open_segments"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The end of a log may be lost, from ``seq`` on."""
+
+    seq: int
+    was_durable: bool
+    """What is gone was durable once; a torn tail never was, as far as can be known."""
+    reason: str
+
+
+async def no_matter(_: Loss) -> None:
+    """For whoever need not remember a loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +97,18 @@ class Opened:
     report: OpeningReport
 
 
-async def open_segments(disk: Disk, place: LogPlace, *, commit_bytes: int, read_only: bool) -> Opened:
+async def open_segments(
+    disk: Disk,
+    place: LogPlace,
+    *,
+    commit_bytes: int,
+    read_only: bool,
+    before_loss: Callable[[Loss], Awaitable[None]] = no_matter,
+) -> Opened:
     """Open the last segment that has records, sound and durable. With ``read_only`` nothing is changed.
 
-    A commit has at most ``commit_bytes``, or is one record where that is 0.
+    A commit has at most ``commit_bytes``, or is one record where that is 0. ``before_loss`` has returned
+    before anything that shows the loss is changed; with ``read_only`` it is not called.
     """
     seqs, lost = await _list_segments(disk, place, again=read_only)
     cuts: list[Cut] = []
@@ -103,7 +126,7 @@ async def open_segments(disk: Disk, place: LogPlace, *, commit_bytes: int, read_
         opening = _TailOpening(disk, place, seqs[-1], commit_bytes)
         await opening.look(seqs[-2] if len(seqs) > 1 else None, again=read_only, is_lost=is_lost)
         try:
-            cuts += await opening.show() if read_only else await opening.repair()
+            cuts += await opening.show() if read_only else await opening.repair(before_loss)
         except BaseException:
             opening.file.close()
             raise
@@ -217,14 +240,28 @@ class _TailOpening:
         self._holes = list(previous.holes)
         return previous.mark.tip if previous.mark.tip.next_seq == self._first_seq else None
 
+    def _losses(self) -> Iterator[Loss]:
+        """What may be lost here."""
+        if self._short_of is not None:
+            start = self._holes[-1].start
+            reason = (
+                f"it was durable up to seq {self._short_of.next_seq}, and from seq {start} on it is damaged or gone"
+            )
+            yield Loss(start, True, reason)
+        if self.survey.data_end > self.survey.offset:
+            reason = f"a torn tail was cut at seq {self.survey.seq}: {self.survey.torn}"
+            yield Loss(self.survey.seq, False, reason)
+
     async def show(self) -> list[Cut]:
         """Make durable what is about to be shown; a descriptor for reading is enough for that."""
         if self.survey.offset > self.start.offset:
             await self.file.sync()
         return []
 
-    async def repair(self) -> list[Cut]:
+    async def repair(self, before_loss: Callable[[Loss], Awaitable[None]]) -> list[Cut]:
         """Save and cut the torn tail, write again what is not known to be durable, and sync."""
+        for loss in self._losses():
+            await before_loss(loss)
         survey, cuts = self.survey, []
         if survey.data_end > survey.offset:
             saved = await keep(
