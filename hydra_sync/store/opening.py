@@ -15,12 +15,14 @@ from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.disk import Disk, File
 from hydra_sync.errors import StoreDamagedError
 from hydra_sync.identity import MemberKey
+from hydra_sync.limits import UINT_MAX
 from hydra_sync.ranges import SeqRange, subtract
+from hydra_sync.store.cutting import Shortened, cut_index, finish_cut, pending_cut
 from hydra_sync.store.files import remove_file
-from hydra_sync.store.index import Index
+from hydra_sync.store.index import Index, Mark
 from hydra_sync.store.layout import LogPlace, segment_seqs
 from hydra_sync.store.missing import NoFile, gaps, load_index, lost_segments
-from hydra_sync.store.quarantine import keep
+from hydra_sync.store.quarantine import Part, keep
 from hydra_sync.store.scan import CHUNK_BYTES
 from hydra_sync.store.survey import Survey, survey_durable, survey_tail
 
@@ -110,7 +112,11 @@ async def open_segments(
     A commit has at most ``commit_bytes``, or is one record where that is 0. ``before_loss`` has returned
     before anything that shows the loss is changed; with ``read_only`` it is not called.
     """
-    seqs, lost = await _list_segments(disk, place, again=read_only)
+    cut = await pending_cut(disk, place)
+    if cut is not None and not read_only:
+        await finish_cut(disk, place, cut)
+        cut = None
+    seqs, lost = await _list_segments(disk, place, cut, again=read_only)
     cuts: list[Cut] = []
     gone: list[SeqRange] = []
     while True:
@@ -123,7 +129,7 @@ async def open_segments(
         if not seqs:
             return Opened([], None, OpeningReport(place.author, EMPTY, tuple(cuts), gone=tuple(gone)))
         gone += await gaps(disk, place, seqs)
-        opening = _TailOpening(disk, place, seqs[-1], commit_bytes)
+        opening = _TailOpening(disk, place, seqs[-1], commit_bytes, cut)
         await opening.look(seqs[-2] if len(seqs) > 1 else None, again=read_only, is_lost=is_lost)
         try:
             cuts += await opening.show() if read_only else await opening.repair(before_loss)
@@ -145,8 +151,8 @@ async def open_segments(
         seqs.pop()
 
 
-async def _list_segments(disk: Disk, place: LogPlace, *, again: bool) -> tuple[list[int], list[int]]:
-    """The segments that are there, and those of which only an index is.
+async def _list_segments(disk: Disk, place: LogPlace, cut: Mark | None, *, again: bool) -> tuple[list[int], list[int]]:
+    """The segments that are there, and those of which only an index is; without what a ``cut`` will take.
 
     With ``again``, files may be coming and going right now, and a loss is believed when seen twice.
     """
@@ -158,7 +164,8 @@ async def _list_segments(disk: Disk, place: LogPlace, *, again: bool) -> tuple[l
             lost = await lost_segments(disk, place, names)
     except FileNotFoundError:
         return [], []
-    return segment_seqs(names), lost
+    stop = UINT_MAX if cut is None else cut.tip.next_seq
+    return [seq for seq in segment_seqs(names) if seq < stop], [seq for seq in lost if seq < stop]
 
 
 async def _create_segment(disk: Disk, place: LogPlace, first_seq: int) -> None:
@@ -181,11 +188,12 @@ class _TailOpening:
     survey: Survey
     start: Survey
 
-    def __init__(self, disk: Disk, place: LogPlace, first_seq: int, commit_bytes: int) -> None:
+    def __init__(self, disk: Disk, place: LogPlace, first_seq: int, commit_bytes: int, cut: Mark | None) -> None:
         self._disk = disk
         self._place = place
         self._first_seq = first_seq
         self._commit_bytes = commit_bytes
+        self._cut = cut
         self._holes: list[SeqRange] = []
         self._short_of: Tip | None = None
 
@@ -203,6 +211,8 @@ class _TailOpening:
             self.file = NoFile()
         else:
             self.file = await self._disk.open(self._place.segment(self._first_seq), "read" if again else "write")
+        if self._cut is not None:
+            self.file = Shortened(self.file, self._cut.offset)
         try:
             await self._look_below_mark(previous_seq)
             self.survey = await self._survey()
@@ -219,6 +229,8 @@ class _TailOpening:
 
     async def _look_below_mark(self, previous_seq: int | None) -> None:
         index = await load_index(self._disk, self._place, self._first_seq)
+        if index is not None and self._cut is not None:
+            cut_index(index, self._cut)
         if index is not None and index.mark is not None:
             durable = await survey_durable(self.file, self._place, index)
             if durable is not None:
@@ -267,9 +279,7 @@ class _TailOpening:
             saved = await keep(
                 self._disk,
                 self._place,
-                self.file,
-                survey.offset,
-                survey.data_end,
+                [Part(self._place.segment(self._first_seq), survey.offset, survey.data_end)],
                 seq=survey.seq,
                 reason=survey.torn,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hydra_sync.batch import parse_batches
+from hydra_sync.limits import COMMIT_BYTES_MAX
 from hydra_sync.store.log import open_log
 from hydra_sync.store.verify import verify_log, verify_segment
 from tests.store.crash_disk import MemoryDisk
@@ -15,7 +16,7 @@ async def a_log(signed: list[bool], segment: int = 700) -> MemoryDisk:
     disk = MemoryDisk()
     await disk.make_dir(place().directory)
     await disk.make_dir(place().quarantine)
-    log = await open_log(disk, place(), commit_bytes=0, segment_bytes=segment)
+    log = await open_log(disk, place(), commit_bytes=COMMIT_BYTES_MAX, segment_bytes=segment)
     batches = run_of(ALICE, len(signed), signed=signed)
     while batches:  # a commit ends with a signature, if there is one
         size = signed.index(True, len(signed) - len(batches)) + 1 - len(signed) + len(batches) if signed[-1] else 1
