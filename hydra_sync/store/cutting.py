@@ -23,7 +23,7 @@ from hydra_sync.store.index import Index, Mark, encode_index
 from hydra_sync.store.layout import LogPlace, index_seqs, segment_seqs
 from hydra_sync.store.missing import load_index
 
-__all__ = ["Shortened", "begin_cut", "cut_index", "finish_cut", "pending_cut"]
+__all__ = ["Shortened", "begin_cut", "clipped", "cut_index", "finish_cut", "parse_cut", "pending_cut"]
 
 FORMAT_VERSION: Final = 1
 _KIND: Final = "hydra-sync cut"
@@ -87,7 +87,7 @@ async def pending_cut(disk: Disk, place: LogPlace) -> Mark | None:
     except FileNotFoundError:
         return None
     try:
-        return _parse(data, place)
+        return parse_cut(data, place)
     except NewerFormatError as error:
         raise NewerFormatError(f"{place.cut}: {error}") from error
     except FormatError as error:
@@ -97,7 +97,8 @@ async def pending_cut(disk: Disk, place: LogPlace) -> Mark | None:
         ) from error
 
 
-def _parse(data: bytes, place: LogPlace) -> Mark:
+def parse_cut(data: bytes, place: LogPlace) -> Mark:
+    """Where the log at ``place`` is to end. Raises `FormatError` for anything but a note about it."""
     match checked.check(data, _KIND, FORMAT_VERSION):
         case (bytes(network), bytes(author), (int(offset), int(epoch), int(next_seq), bytes(digest))) if (
             (network, author) == (place.network, place.author)
