@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from hydra_sync.batch import body_size, seal_batch
+from hydra_sync.batch import Batch, body_size, seal_batch
+from hydra_sync.chain import Tip
 from hydra_sync.errors import UsageError
 from hydra_sync.identity import NetworkId, SigningKey
 from hydra_sync.limits import BODY_BYTES_MAX, EVENT_BYTES_MAX, EVENTS_PER_BATCH_MAX, UINT_MAX
 from hydra_sync.ranges import SeqRange
 from hydra_sync.store.group import GroupCommit, Piece
 from hydra_sync.store.log import Log
+from hydra_sync.tasks import Signal
 
 __all__ = ["Author"]
 
@@ -27,20 +30,48 @@ class _Events:
     range: SeqRange | None = None
 
 
+class _SpentError(Exception):
+    """Nothing may be signed in the epoch of the tip."""
+
+
 class Author:
     """Appends to the node's own log.
 
-    ``epoch`` is that of the batches to come. ``wall_clock`` gives microseconds since 1970; what it says
-    goes into the headers, for people to read, and where it is out of their range, the nearest that is not.
+    ``wall_clock`` gives microseconds since 1970; what it says goes into the headers, for people to read,
+    and where it is out of their range, the nearest that is not.
+
+    Batches are of the epoch of the tip. Where the log has left a branch (`Log.rebranch`), seqs that were
+    signed before come again, so appends wait until the tip is of a later epoch than the branch was:
+    one that `begin_epoch` began, or that came with the new branch.
     """
 
     def __init__(self, log: Log, key: SigningKey, network: NetworkId, wall_clock: Callable[[], int]) -> None:
         self.log = log
-        self.epoch = log.tip.epoch
+        self._spent_epoch = -1  # in this one, and those before, we may have signed what would come again
+        self._seen_epoch = log.tip.epoch
+        self._ready = Signal()
+        log.on_durable(self._follow)
+        log.on_orphaned(self._leave)
         self._key = key
         self._network = network
         self._wall_clock = wall_clock
         self._group = GroupCommit(self._commit, bytes_max=_EVENTS_BYTES_MAX, count_max=EVENTS_PER_BATCH_MAX)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the batches to come, once appends are taken."""
+        return self.log.tip.epoch
+
+    async def begin_epoch(self, epoch: int, event: bytes) -> Batch:
+        """Begin an epoch with a batch of this one event on the tip; durable on return.
+
+        Appends follow in that epoch, also those that wait already. Raises `UsageError` for an epoch that
+        is not later than all that were in this log since it was opened, or an event that is too large,
+        and as `append` does.
+        """
+        parts = list(_split([event]))
+        assert len(parts) == 1
+        return await self.log.commit_next(partial(self._seal_first, epoch, event))
 
     async def append(self, events: Sequence[bytes]) -> SeqRange:
         """Append encoded events; they are durable on return, at the seqs that are returned.
@@ -64,22 +95,48 @@ class Author:
         """Commit what is appended, until cancelled."""
         await self._group.run()
 
+    def _follow(self, tip: Tip) -> None:
+        self._seen_epoch = max(self._seen_epoch, tip.epoch)
+        self._ready.fire()
+
+    def _leave(self, _: SeqRange) -> None:
+        self._spent_epoch = self._seen_epoch
+
     async def _commit(self, works: Sequence[_Events]) -> None:
-        tip = self.log.tip
-        batch = seal_batch(
+        events = [event for work in works for event in work.events]
+        while True:
+            while self.epoch <= self._spent_epoch:
+                await self._ready.wait()
+            try:
+                batch = await self.log.commit_next(partial(self._seal_next, events))
+            except _SpentError:
+                continue
+            break
+        seq = batch.header.first_seq
+        for work in works:
+            work.range = SeqRange(seq, seq + len(work.events))
+            seq += len(work.events)
+
+    def _seal_next(self, events: Sequence[bytes], tip: Tip) -> Batch:
+        if tip.epoch <= self._spent_epoch:
+            raise _SpentError  # the log was cut while this waited for its turn
+        return self._seal(events, tip.epoch, tip)
+
+    def _seal_first(self, epoch: int, event: bytes, tip: Tip) -> Batch:
+        if epoch <= self._seen_epoch:
+            raise UsageError(f"epoch {epoch} cannot begin: this log has had epoch {self._seen_epoch}")
+        return self._seal([event], epoch, tip)
+
+    def _seal(self, events: Sequence[bytes], epoch: int, tip: Tip) -> Batch:
+        return seal_batch(
             self._key,
             self._network,
-            [event for work in works for event in work.events],
-            epoch=self.epoch,
+            events,
+            epoch=epoch,
             first_seq=tip.next_seq,
             time_us=max(0, min(self._wall_clock(), UINT_MAX)),
             prev_hash=tip.hash,
         )
-        await self.log.commit([batch])
-        seq = tip.next_seq
-        for work in works:
-            work.range = SeqRange(seq, seq + len(work.events))
-            seq += len(work.events)
 
 
 def _split(events: Sequence[bytes]) -> Iterator[tuple[Sequence[bytes], int]]:

@@ -45,6 +45,16 @@ class LogPlace:
     def index(self, first_seq: int) -> Path:
         return self.directory / f"{first_seq:020d}.idx"
 
+    @property
+    def standing(self) -> Path:
+        """What the node owes the other members about this log."""
+        return self.directory / "standing.cbor"
+
+    @property
+    def cut(self) -> Path:
+        """There while the end of the log is being taken out."""
+        return self.directory / "cut.cbor"
+
     def signed(self, batch: Batch) -> bool:
         """Whether the batch carries its author's own valid signature for this network."""
         try:

@@ -1,51 +1,61 @@
-"""One author's log on disk: commits, reads, and where it durably ends. Does I/O."""
+"""One author's log on disk, and what changes it: commits, and another branch in the place of its end. Does I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import trio
 
 from hydra_sync.batch import Batch
-from hydra_sync.chain import Tip, link
+from hydra_sync.chain import EMPTY, Tip, link
 from hydra_sync.disk import Disk
 from hydra_sync.errors import StoreError, StoreFullError, UnavailableError
-from hydra_sync.identity import MemberKey
-from hydra_sync.limits import INDEX_FLUSH_BYTES, RECENT_BYTES, SEGMENT_BYTES
-from hydra_sync.ranges import SeqRange, subtract
+from hydra_sync.limits import INDEX_FLUSH_BYTES, SEGMENT_BYTES
+from hydra_sync.ranges import SeqRange
+from hydra_sync.store.cutting import begin_cut, finish_cut
 from hydra_sync.store.faults import is_refusal, translated
 from hydra_sync.store.files import replace_file
 from hydra_sync.store.index import Index, Mark, encode_index
-from hydra_sync.store.layout import LogPlace, segment_seqs
-from hydra_sync.store.opening import Opened, open_segments
-from hydra_sync.store.reading import Hole, Reader
-from hydra_sync.store.recent import Recent
+from hydra_sync.store.layout import LogPlace
+from hydra_sync.store.opening import Loss, Opened, no_matter, open_segments
+from hydra_sync.store.quarantine import Part, keep
 from hydra_sync.store.segment import Segment
-from hydra_sync.store.survey import Survey, survey_tail
+from hydra_sync.store.view import LogView
 
 __all__ = ["Log", "open_log"]
 
 
 async def open_log(
-    disk: Disk, place: LogPlace, *, commit_bytes: int, segment_bytes: int = SEGMENT_BYTES, read_only: bool = False
+    disk: Disk,
+    place: LogPlace,
+    *,
+    commit_bytes: int,
+    segment_bytes: int = SEGMENT_BYTES,
+    read_only: bool = False,
+    before_loss: Callable[[Loss], Awaitable[None]] = no_matter,
 ) -> Log:
     """The log at ``place``, whose directory is there; everything that it shows is durable.
 
     A commit has at most ``commit_bytes``, or is one record where that is 0: that is how a torn commit
     is told from rot. With ``read_only`` nothing is changed, and another process may be appending.
+    ``before_loss`` has to remember durably that the end of the log may be lost, before it is cut.
     Raises `StoreError`.
     """
     with translated(f"opening the log of member {place.author.hex()}"):
-        opened = await open_segments(disk, place, commit_bytes=commit_bytes, read_only=read_only)
-        log = Log(disk, place, opened, segment_bytes=segment_bytes, read_only=read_only)
-        await log.attach(opened)
+        opened = await open_segments(
+            disk, place, commit_bytes=commit_bytes, read_only=read_only, before_loss=before_loss
+        )
+        log = Log(disk, place, opened, commit_bytes=commit_bytes, segment_bytes=segment_bytes, read_only=read_only)
+        if not read_only:
+            await log.attach(opened)
     return log
 
 
-class Log:
-    """The batches of one author, in order, up to a durable tip. Made by `open_log`.
+class Log(LogView):
+    """The log of one author, to read and to change. Made by `open_log`.
 
-    Reads may go on while a commit does; there is one commit at a time.
+    Reads may go on while a commit does; changes wait for one another.
     """
 
     def __init__(
@@ -54,119 +64,166 @@ class Log:
         place: LogPlace,
         opened: Opened,
         *,
+        commit_bytes: int,
         segment_bytes: int,
         read_only: bool,
     ) -> None:
-        self.author: MemberKey = place.author
-        self.report = opened.report
-        self._disk = disk
-        self._place = place
+        super().__init__(disk, place, opened, commit_bytes=commit_bytes, read_only=read_only)
         self._segment_bytes = segment_bytes
-        self._read_only = read_only
-        self._end = Mark(opened.tail.offset if opened.tail else 0, opened.report.tip)
-        self._holes = list(opened.report.holes)
-        self._reader = Reader(disk, place, opened.seqs, saves_indexes=not read_only)
         self._segment: Segment | None = None
         self._flushed: Mark | None = None
-        self._failure: str | None = None
-        self._committing = False
-        self._changed = trio.Event()
-        self._recent = Recent(RECENT_BYTES)
-        self._callbacks: list[Callable[[Tip], None]] = []
-        self._damage_callbacks: list[Callable[[], None]] = []
+        self._turn = trio.Lock()
 
-    async def attach(self, opened: Opened) -> None:
-        """Take over the opened tail: the second half of `open_log`."""
-        tail = opened.tail
-        if tail is None:
-            return
-        self._reader.add_segment(tail.index)
-        self._flushed = tail.index.mark
-        if self._read_only:
-            tail.file.close()
-            return
-        first_seq = tail.index.first_seq
-        self._segment = Segment(
-            tail.file,
-            self._place.segment(first_seq),
-            first_seq=first_seq,
-            offset=tail.offset,
-            allocated=await tail.file.size(),
-            bytes_max=self._segment_bytes,
-        )
+    async def attach(self, opened: Opened, orphans: SeqRange | None = None) -> None:
+        """Show what was opened and take over its tail: the second half of `open_log`, and of a cut."""
+        segment, tail = None, opened.tail
+        if tail is not None:
+            first_seq = tail.index.first_seq
+            segment = Segment(
+                tail.file,
+                self._place.segment(first_seq),
+                first_seq=first_seq,
+                offset=tail.offset,
+                allocated=await tail.file.size(),
+                bytes_max=self._segment_bytes,
+            )
+        self._segment, self._flushed = segment, tail.index.mark if tail else None
+        if orphans is not None:
+            self._show(opened)
+            self._orphan(orphans)
         await self.flush()
-
-    @property
-    def tip(self) -> Tip:
-        """Where the log ends durably."""
-        return self._end.tip
-
-    @property
-    def first_seq(self) -> int:
-        """The first event held here, unless it is in a hole; equal to the tip's in an empty log."""
-        first_seq = self._reader.seqs[0] if self._reader.seqs else self.tip.next_seq
-        return min(first_seq, self._holes[0].start) if self._holes else first_seq
-
-    @property
-    def holes(self) -> tuple[SeqRange, ...]:
-        """Events below the tip found damaged so far, in order."""
-        return tuple(self._holes)
-
-    @property
-    def failure(self) -> str | None:
-        """Why no commit is possible any more, if so."""
-        return self._failure
-
-    def warnings(self, alias: str) -> list[str]:
-        """What is wrong with this log now, or was when it was opened, in sentences."""
-        said = self.report.lines(alias)
-        said += [f"log of {alias}: events {hole} are damaged here and unavailable" for hole in self._holes]
-        if self._failure is not None:
-            said.append(f"log of {alias}: no more appends, the disk failed ({self._failure}): restart the node")
-        return said
-
-    def signed(self, batch: Batch) -> bool:
-        """Whether the batch carries the author's own valid signature."""
-        return self._place.signed(batch)
-
-    def on_durable(self, callback: Callable[[Tip], None]) -> None:
-        """Call ``callback``, which must not fail, with every new tip, before anybody who waits is woken."""
-        self._callbacks.append(callback)
-
-    def on_damage(self, callback: Callable[[], None]) -> None:
-        """Call ``callback``, which must not fail, whenever a read has found more of the log damaged."""
-        self._damage_callbacks.append(callback)
-
-    async def wait_past(self, seq: int) -> Tip:
-        """Wait until event ``seq`` is durable, and return the tip."""
-        while self.tip.next_seq <= seq:
-            await self._changed.wait()
-        return self.tip
 
     async def commit(self, batches: Sequence[Batch]) -> None:
         """Append batches by one write and one sync; durable and visible on return.
 
-        If cancelled, either nothing was begun or all is done. Raises `DivergedError` unless they follow
-        the tip, `StoreFullError` if there is no room (nothing has changed, try again later), and
-        `StoreError` when the disk fails: from then on every commit raises it.
+        In our own log each record is written and synced by itself, for that is how damage there is told
+        from a torn tail. If cancelled, either nothing was begun or all is done. Raises `DivergedError`
+        unless they follow the tip, `StoreFullError` if there is no room (nothing has changed, or in our
+        own log some of them are there; try again later), and `StoreError` when the disk fails: from then
+        on every commit raises it.
         """
         assert batches
         assert not self._read_only
-        assert not self._committing
-        await trio.lowlevel.checkpoint_if_cancelled()
-        self._require_sound()
-        tip = self.tip
-        for batch in batches:
-            tip = link(tip, batch)
-        self._committing = True
-        try:
+        async with self._turn:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._require_sound()
+            _link_all(self.tip, batches)
             with trio.CancelScope(shield=True):
-                await self._write(batches)
-                self._publish(tip, batches)
-                if self._end.offset - (self._flushed.offset if self._flushed else 0) >= INDEX_FLUSH_BYTES:
-                    await self.flush()
-        finally:
-            self._committing = False
+                await self._append(batches)
+
+    async def commit_next(self, seal: Callable[[Tip], Batch]) -> Batch:
+        """Append the batch that ``seal`` makes to follow the tip; see `commit`. Nothing else comes between."""
+        assert not self._read_only
+        async with self._turn:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._require_sound()
+            batch = seal(self.tip)
+            link(self.tip, batch)
+            with trio.CancelScope(shield=True):
+                await self._append([batch])
+        return batch
+
+    async def rebranch(self, at: int, batches: Sequence[Batch]) -> SeqRange:
+        """Leave this branch at seq ``at``: what follows goes to quarantine, and ``batches`` take its place.
+
+        Returns the events that are not of this log any more, maybe none. They are kept in one file of
+        the quarantine, as a CBOR Sequence of whole records. A crash at any time leaves the log as it was,
+        or ending at ``at``, or with the first of ``batches`` as after any commit, or with all of them.
+        Without ``batches`` the log just ends at ``at``.
+
+        If cancelled, either nothing was begun or all is done. Raises `ValueError` if no batch ends at
+        ``at``, `DivergedError` unless ``batches`` follow there, and as `commit` does; where there is no
+        room, nothing has changed, or the log ends at ``at`` and the batches can be committed later.
+        """
+        assert not self._read_only
+        async with self._turn:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._require_sound()
+            end = await self._branch_point(at)
+            _link_all(end.tip, batches)
+            orphans = SeqRange(at, self.tip.next_seq)
+            with trio.CancelScope(shield=True):
+                if orphans.count:
+                    await self._cut(end, batches, orphans)
+                if batches:
+                    try:
+                        await self._append(batches)
+                    except StoreError:
+                        if orphans.count and self.tip == end.tip:
+                            self._wake()  # that much is so, whatever became of the rest
+                        raise
+                elif orphans.count:
+                    self._wake()
+        return orphans
+
+    async def _branch_point(self, at: int) -> Mark:
+        """The durable end of the batch that ends at ``at``."""
+        if at == self.tip.next_seq:
+            return self._end
+        if at == 0:
+            return Mark(0, EMPTY)
+        if not 0 < at < self.tip.next_seq:
+            raise ValueError(
+                f"log of member {self.author.hex()}: no batch ends at seq {at}, the last one at {self.tip.next_seq}"
+            )
+        try:
+            batch = await self._batch_at(at - 1)
+            with translated(f"reading the log of member {self.author.hex()}"):
+                end = await self._reader.end_of(batch, self._end)
+        except UnavailableError as error:
+            raise StoreError(f"log of member {self.author.hex()}: no other branch at seq {at}: {error}") from error
+        if batch.header.stop != at:
+            raise ValueError(f"log of member {self.author.hex()}: seq {at} is inside the batch of {batch.header.range}")
+        if end is None:
+            raise StoreError(f"log of member {self.author.hex()}: the batch before seq {at} cannot be found")
+        return end
+
+    async def _cut(self, end: Mark, batches: Sequence[Batch], orphans: SeqRange) -> None:
+        at = end.tip.next_seq
+        if batches:
+            reason = f"orphaned: epoch {batches[-1].header.epoch} took over at seq {at}"
+        else:
+            reason = f"orphaned: given up from seq {at} on"
+        with self._poisoning(), translated(f"keeping what follows seq {at} of the log of {self.author.hex()}"):
+            await keep(self._disk, self._place, self._parts(end), seq=at, reason=reason)
+        async with self._turns.changing():
+            with self._poisoning():
+                await begin_cut(self._disk, self._place, end)
+            try:
+                with translated(f"cutting the log of member {self.author.hex()} at seq {at}", may_be_full=False):
+                    await finish_cut(self._disk, self._place, end)
+                    await self._reopen(end.tip, orphans)
+            except StoreError as error:
+                self._failure = str(error)
+                self._end = end
+                self._require_sound()
+
+    async def _reopen(self, tip: Tip, orphans: SeqRange) -> None:
+        opened = await open_segments(self._disk, self._place, commit_bytes=self._commit_bytes, read_only=False)
+        self.close()
+        if opened.report.tip != tip:
+            raise StoreError(f"log of member {self.author.hex()}: cut at {tip}, it ends at {opened.report.tip}")
+        await self.attach(opened, orphans)
+
+    def _parts(self, end: Mark) -> list[Part]:
+        """The bytes beyond ``end``, by segment."""
+        seqs = self._reader.seqs
+        first = max((at for at, seq in enumerate(seqs) if seq < end.tip.next_seq), default=0)
+        starts = [end.offset, *(0 for _ in seqs[first + 1 :])]
+        stops = [*(None for _ in seqs[first + 1 :]), self._end.offset]
+        return [
+            Part(self._place.segment(seq), start, stop)
+            for seq, start, stop in zip(seqs[first:], starts, stops, strict=True)
+        ]
+
+    async def _append(self, batches: Sequence[Batch]) -> None:
+        runs = [batches] if self._commit_bytes else [[batch] for batch in batches]
+        for run in runs:
+            self._require_sound()
+            await self._write(run)
+            self._publish(run)
+            if self._end.offset - (self._flushed.offset if self._flushed else 0) >= INDEX_FLUSH_BYTES:
+                await self.flush()
 
     def _require_sound(self) -> None:
         if self._failure is not None:
@@ -175,18 +232,23 @@ class Log:
                 "restart the node; records not known to be durable are rewritten on opening"
             )
 
-    async def _write(self, batches: Sequence[Batch]) -> None:
-        data = b"".join(batch.record for batch in batches)
+    @contextmanager
+    def _poisoning(self) -> Iterator[None]:
+        """What a failed write or sync has left is unknown, and a second sync would not tell: the last change."""
         try:
-            segment = await self._segment_for(len(data), batches[0].header.first_seq)
-            await segment.reserve(len(data))
-            await segment.write(data)
+            yield
         except StoreFullError:
             raise
         except StoreError as error:
-            # What a failed write or sync has left is unknown, and a second sync would not tell.
             self._failure = str(error)
             self._require_sound()
+
+    async def _write(self, batches: Sequence[Batch]) -> None:
+        data = b"".join(batch.record for batch in batches)
+        with self._poisoning():
+            segment = await self._segment_for(len(data), batches[0].header.first_seq)
+            await segment.reserve(len(data))
+            await segment.write(data)
 
     async def _segment_for(self, size: int, first_seq: int) -> Segment:
         old = self._segment
@@ -203,110 +265,14 @@ class Log:
         self._reader.add_segment(Index(first_seq))
         return new
 
-    def _publish(self, tip: Tip, batches: Sequence[Batch]) -> None:
+    def _publish(self, batches: Sequence[Batch]) -> None:
         index, offset = self._reader.last_index(), self._end.offset
         for batch in batches:
             index.add(batch.header.first_seq, offset)
             offset += len(batch.record)
-        self._end = Mark(offset, tip)
+        self._end = Mark(offset, Tip.after(batches[-1]))
         self._recent.add(batches)
         self._wake()
-
-    def _wake(self) -> None:
-        for callback in self._callbacks:
-            callback(self.tip)
-        self._changed.set()
-        self._changed = trio.Event()
-
-    async def read(self, start_seq: int, stop_seq: int, bytes_max: int) -> list[Batch]:
-        """Whole batches, from the one that holds ``start_seq`` on, none of them beginning at ``stop_seq`` or later.
-
-        At least one, and no more than ``bytes_max`` bytes of them otherwise; a read may end early, but is
-        empty only if nothing is durable in the range. Forms, body hashes and the chain are right;
-        signatures are the reader's affair. Raises `UnavailableError` if ``start_seq`` is damaged or
-        not held here; batches before damage are returned, and the next read tells.
-        """
-        end = self._end
-        stop_seq = min(stop_seq, end.tip.next_seq)
-        if start_seq >= stop_seq:
-            await trio.lowlevel.checkpoint()
-            return []
-        if start_seq < self.first_seq:
-            raise UnavailableError(
-                f"log of member {self.author.hex()}: events {SeqRange(start_seq, self.first_seq)} were pruned here"
-            )
-        if start_seq < self._reader.seqs[0]:
-            raise UnavailableError(
-                f"log of member {self.author.hex()}: events {SeqRange(start_seq, self._reader.seqs[0])} are gone: "
-                f"the segment file that held them is not in {self._place.directory}"
-            )
-        if recent := self.recent(start_seq, stop_seq, bytes_max):
-            await trio.lowlevel.checkpoint()
-            return recent
-        try:
-            batches, holes, stretch = await self._reader.read(start_seq, stop_seq, bytes_max, end)
-        except OSError as error:
-            raise UnavailableError(
-                f"log of member {self.author.hex()}: event {start_seq} cannot be read: {error}"
-            ) from error
-        for hole in holes:
-            self._note_hole(hole.range)
-        if not batches:
-            raise UnavailableError(self._describe(holes[-1], stretch.first_seq))
-        return batches
-
-    def recent(self, start_seq: int, stop_seq: int, bytes_max: int) -> list[Batch]:
-        """What `read` would return, if that is in memory; else nothing."""
-        return self._recent.read(start_seq, min(stop_seq, self.tip.next_seq), bytes_max)
-
-    def _describe(self, hole: Hole, first_seq: int) -> str:
-        where = f"{self._place.segment(first_seq)}, byte {hole.start}"
-        return f"log of member {self.author.hex()}: events {hole.range} are damaged: {hole.reason} ({where})"
-
-    def _note_hole(self, hole: SeqRange) -> None:
-        whole = SeqRange(0, self.tip.next_seq)
-        holes = subtract(whole, subtract(whole, [*self._holes, hole]))
-        if holes == self._holes:
-            return
-        self._holes = holes
-        for callback in self._damage_callbacks:
-            callback()
-
-    async def refresh(self) -> bool:
-        """Look for what another process has appended since; whether the tip moved. For read-only logs."""
-        assert self._read_only
-        before = self.tip
-        with translated(f"reading the log of member {self.author.hex()}"):
-            try:
-                names = await self._disk.list_dir(self._place.directory)
-            except FileNotFoundError:
-                return False
-            if self._reader.seqs:
-                await self._extend(self._reader.last_index(), self._end.offset)
-            for first_seq in segment_seqs(names):
-                if first_seq == self.tip.next_seq and first_seq not in self._reader.seqs[-1:]:
-                    await self._extend(Index(first_seq), 0)
-        if self.tip == before:
-            return False
-        self._wake()
-        return True
-
-    async def _extend(self, index: Index, offset: int) -> None:
-        tip = self.tip
-        try:
-            file = await self._disk.open(self._place.segment(index.first_seq), "read")
-        except FileNotFoundError:
-            return  # it was lost before this log was opened, or begun and given up
-        try:
-            # Damage is the end here: a write may be under way. Opening the log again can tell.
-            start = Survey(offset, tip.next_seq, tip)
-            survey = await survey_tail(file, self._place, start, index, commit_bytes=None)
-            if survey.offset > offset and survey.tip is not None:
-                await file.sync()
-                self._reader.add_segment(index)
-                self._end = Mark(survey.offset, survey.tip)
-        finally:
-            file.close()
 
     async def flush(self) -> None:
         """Write the index file, so that the next opening scans no more than what comes after."""
@@ -332,3 +298,8 @@ class Log:
         """Close the file. Idempotent."""
         if self._segment is not None:
             self._segment.file.close()
+
+
+def _link_all(tip: Tip, batches: Sequence[Batch]) -> None:
+    for batch in batches:
+        tip = link(tip, batch)

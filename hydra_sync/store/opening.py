@@ -2,11 +2,12 @@
 
 What a killed process left in the page cache, or a failed sync left there, is not durable yet: records
 beyond the durable mark are written again, the same bytes in place, and synced. A torn tail is cut.
+What may be lost with it is told first, so that whoever has to remember it can.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +15,32 @@ from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.disk import Disk, File
 from hydra_sync.errors import StoreDamagedError
 from hydra_sync.identity import MemberKey
+from hydra_sync.limits import UINT_MAX
 from hydra_sync.ranges import SeqRange, subtract
+from hydra_sync.store.cutting import Shortened, cut_index, finish_cut, pending_cut
 from hydra_sync.store.files import remove_file
-from hydra_sync.store.index import Index
+from hydra_sync.store.index import Index, Mark
 from hydra_sync.store.layout import LogPlace, segment_seqs
 from hydra_sync.store.missing import NoFile, gaps, load_index, lost_segments
-from hydra_sync.store.quarantine import keep
+from hydra_sync.store.quarantine import Part, keep
 from hydra_sync.store.scan import CHUNK_BYTES
 from hydra_sync.store.survey import Survey, survey_durable, survey_tail
 
-__all__ = ["Cut", "Opened", "OpeningReport", "Tail", "open_segments"]
+__all__ = ["Cut", "Loss", "Opened", "OpeningReport", "Tail", "no_matter", "open_segments"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The end of a log may be lost, from ``seq`` on."""
+
+    seq: int
+    was_durable: bool
+    """What is gone was durable once; a torn tail never was, as far as can be known."""
+    reason: str
+
+
+async def no_matter(_: Loss) -> None:
+    """For whoever need not remember a loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +99,24 @@ class Opened:
     report: OpeningReport
 
 
-async def open_segments(disk: Disk, place: LogPlace, *, commit_bytes: int, read_only: bool) -> Opened:
+async def open_segments(
+    disk: Disk,
+    place: LogPlace,
+    *,
+    commit_bytes: int,
+    read_only: bool,
+    before_loss: Callable[[Loss], Awaitable[None]] = no_matter,
+) -> Opened:
     """Open the last segment that has records, sound and durable. With ``read_only`` nothing is changed.
 
-    A commit has at most ``commit_bytes``, or is one record where that is 0.
+    A commit has at most ``commit_bytes``, or is one record where that is 0. ``before_loss`` has returned
+    before anything that shows the loss is changed; with ``read_only`` it is not called.
     """
-    seqs, lost = await _list_segments(disk, place, again=read_only)
+    cut = await pending_cut(disk, place)
+    if cut is not None and not read_only:
+        await finish_cut(disk, place, cut)
+        cut = None
+    seqs, lost = await _list_segments(disk, place, cut, again=read_only)
     cuts: list[Cut] = []
     gone: list[SeqRange] = []
     while True:
@@ -100,10 +129,10 @@ async def open_segments(disk: Disk, place: LogPlace, *, commit_bytes: int, read_
         if not seqs:
             return Opened([], None, OpeningReport(place.author, EMPTY, tuple(cuts), gone=tuple(gone)))
         gone += await gaps(disk, place, seqs)
-        opening = _TailOpening(disk, place, seqs[-1], commit_bytes)
+        opening = _TailOpening(disk, place, seqs[-1], commit_bytes, cut)
         await opening.look(seqs[-2] if len(seqs) > 1 else None, again=read_only, is_lost=is_lost)
         try:
-            cuts += await opening.show() if read_only else await opening.repair()
+            cuts += await opening.show() if read_only else await opening.repair(before_loss)
         except BaseException:
             opening.file.close()
             raise
@@ -122,8 +151,8 @@ async def open_segments(disk: Disk, place: LogPlace, *, commit_bytes: int, read_
         seqs.pop()
 
 
-async def _list_segments(disk: Disk, place: LogPlace, *, again: bool) -> tuple[list[int], list[int]]:
-    """The segments that are there, and those of which only an index is.
+async def _list_segments(disk: Disk, place: LogPlace, cut: Mark | None, *, again: bool) -> tuple[list[int], list[int]]:
+    """The segments that are there, and those of which only an index is; without what a ``cut`` will take.
 
     With ``again``, files may be coming and going right now, and a loss is believed when seen twice.
     """
@@ -135,7 +164,8 @@ async def _list_segments(disk: Disk, place: LogPlace, *, again: bool) -> tuple[l
             lost = await lost_segments(disk, place, names)
     except FileNotFoundError:
         return [], []
-    return segment_seqs(names), lost
+    stop = UINT_MAX if cut is None else cut.tip.next_seq
+    return [seq for seq in segment_seqs(names) if seq < stop], [seq for seq in lost if seq < stop]
 
 
 async def _create_segment(disk: Disk, place: LogPlace, first_seq: int) -> None:
@@ -158,11 +188,12 @@ class _TailOpening:
     survey: Survey
     start: Survey
 
-    def __init__(self, disk: Disk, place: LogPlace, first_seq: int, commit_bytes: int) -> None:
+    def __init__(self, disk: Disk, place: LogPlace, first_seq: int, commit_bytes: int, cut: Mark | None) -> None:
         self._disk = disk
         self._place = place
         self._first_seq = first_seq
         self._commit_bytes = commit_bytes
+        self._cut = cut
         self._holes: list[SeqRange] = []
         self._short_of: Tip | None = None
 
@@ -180,6 +211,8 @@ class _TailOpening:
             self.file = NoFile()
         else:
             self.file = await self._disk.open(self._place.segment(self._first_seq), "read" if again else "write")
+        if self._cut is not None:
+            self.file = Shortened(self.file, self._cut.offset)
         try:
             await self._look_below_mark(previous_seq)
             self.survey = await self._survey()
@@ -196,6 +229,8 @@ class _TailOpening:
 
     async def _look_below_mark(self, previous_seq: int | None) -> None:
         index = await load_index(self._disk, self._place, self._first_seq)
+        if index is not None and self._cut is not None:
+            cut_index(index, self._cut)
         if index is not None and index.mark is not None:
             durable = await survey_durable(self.file, self._place, index)
             if durable is not None:
@@ -217,22 +252,34 @@ class _TailOpening:
         self._holes = list(previous.holes)
         return previous.mark.tip if previous.mark.tip.next_seq == self._first_seq else None
 
+    def _losses(self) -> Iterator[Loss]:
+        """What may be lost here."""
+        if self._short_of is not None:
+            start = self._holes[-1].start
+            reason = (
+                f"it was durable up to seq {self._short_of.next_seq}, and from seq {start} on it is damaged or gone"
+            )
+            yield Loss(start, True, reason)
+        if self.survey.data_end > self.survey.offset:
+            reason = f"a torn tail was cut at seq {self.survey.seq}: {self.survey.torn}"
+            yield Loss(self.survey.seq, False, reason)
+
     async def show(self) -> list[Cut]:
         """Make durable what is about to be shown; a descriptor for reading is enough for that."""
         if self.survey.offset > self.start.offset:
             await self.file.sync()
         return []
 
-    async def repair(self) -> list[Cut]:
+    async def repair(self, before_loss: Callable[[Loss], Awaitable[None]]) -> list[Cut]:
         """Save and cut the torn tail, write again what is not known to be durable, and sync."""
+        for loss in self._losses():
+            await before_loss(loss)
         survey, cuts = self.survey, []
         if survey.data_end > survey.offset:
             saved = await keep(
                 self._disk,
                 self._place,
-                self.file,
-                survey.offset,
-                survey.data_end,
+                [Part(self._place.segment(self._first_seq), survey.offset, survey.data_end)],
                 seq=survey.seq,
                 reason=survey.torn,
             )

@@ -72,16 +72,9 @@ class Reader:
         There is at least one batch, and no more than ``bytes_max`` bytes of them, unless there is damage.
         ``end`` is the end of the last segment.
         """
-        at = bisect_right(self.seqs, start_seq) - 1
-        is_last = at == len(self.seqs) - 1
-        first_seq, next_first_seq = self.seqs[at], None if is_last else self.seqs[at + 1]
-        file = await self._disk.open(self._place.segment(first_seq), "read")
+        file, stretch, is_last = await self._open(start_seq, end)
         try:
-            if next_first_seq is None:
-                stretch = Stretch(first_seq, end.offset, end.tip.next_seq, end.tip.hash)
-            else:
-                stretch = Stretch(first_seq, await file.size(), next_first_seq, None)
-            index = self._indexes.get(first_seq) or await self._index(file, stretch, is_last=is_last)
+            index = self._indexes.get(stretch.first_seq) or await self._index(file, stretch, is_last=is_last)
             entry = index.find(start_seq)
             batches, holes = await self._run(file, stretch, entry, start_seq, stop_seq, bytes_max)
             if entry[1] > 0 and holes and holes[0].range.start == entry[0]:
@@ -92,6 +85,30 @@ class Reader:
             return batches, holes, stretch
         finally:
             file.close()
+
+    async def end_of(self, batch: Batch, end: Mark) -> Mark | None:
+        """Where this batch, as `read` has just returned it, ends in its segment; None if it is not found."""
+        file, stretch, is_last = await self._open(batch.header.first_seq, end)
+        try:
+            index = self._indexes.get(stretch.first_seq) or await self._index(file, stretch, is_last=is_last)
+            seq, offset = index.find(batch.header.first_seq)
+            walk = Walk(file, offset, stretch.stop, seq=seq, signed=self._place.signed, end=stretch.end_hash)
+            while (item := await walk.next()) is not None:
+                if isinstance(item, Placed) and item.batch.header.stop >= batch.header.stop:
+                    return Mark(item.stop, Tip.after(batch)) if item.batch.hash == batch.hash else None
+            return None
+        finally:
+            file.close()
+
+    async def _open(self, seq: int, end: Mark) -> tuple[File, Stretch, bool]:
+        """The segment that holds ``seq``, and whether it is the last one."""
+        at = bisect_right(self.seqs, seq) - 1
+        is_last = at == len(self.seqs) - 1
+        first_seq = self.seqs[at]
+        file = await self._disk.open(self._place.segment(first_seq), "read")
+        if is_last:
+            return file, Stretch(first_seq, end.offset, end.tip.next_seq, end.tip.hash), True
+        return file, Stretch(first_seq, await file.size(), self.seqs[at + 1], None), False
 
     async def _index(self, file: File, stretch: Stretch, *, is_last: bool) -> Index:
         async with self._building:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import trio
 
 from hydra_sync.disk import Disk, Lock
-from hydra_sync.errors import StoreDamagedError, StoreLockedError, StoreMissingError, UsageError
+from hydra_sync.errors import StoreDamagedError, StoreLockedError, UsageError
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
 from hydra_sync.limits import COMMIT_BYTES_MAX, SEGMENT_BYTES
 from hydra_sync.store.author import Author
+from hydra_sync.store.directory import Directory, list_dir, read_manifest
 from hydra_sync.store.faults import translated
-from hydra_sync.store.files import read_file, replace_file
-from hydra_sync.store.layout import LOCK, LOGS, MANIFEST, QUARANTINE, LogPlace
+from hydra_sync.store.layout import LOCK, LOGS, QUARANTINE, LogPlace
 from hydra_sync.store.log import Log, open_log
-from hydra_sync.store.manifest import MANIFEST_BYTES_MAX, Manifest, parse_manifest, render
-from hydra_sync.store.opening import OpeningReport
+from hydra_sync.store.manifest import Manifest
+from hydra_sync.store.opening import Loss, OpeningReport
+from hydra_sync.store.standing import Standing
+from hydra_sync.store.standing_file import StandingFile
 from hydra_sync.tasks import open_tasks
 
-__all__ = ["Store", "create_store", "open_store", "read_manifest", "write_manifest"]
+__all__ = ["Store", "open_store"]
 
 
 class Store:
@@ -29,14 +32,21 @@ class Store:
 
     def __init__(
         self,
-        manifest: Manifest,
+        directory: Directory,
         logs: Mapping[MemberKey, Log],
+        standings: Mapping[MemberKey, StandingFile],
         author: Author | None,
     ) -> None:
-        self.manifest = manifest
         self.logs = logs
         """Of all members; what is fetched is put into another member's log by `Log.commit`."""
+        self._directory = directory
+        self._standings = standings
         self._author = author
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the store says about itself."""
+        return self._directory.manifest
 
     @property
     def author(self) -> Author:
@@ -56,50 +66,27 @@ class Store:
             raise UsageError(f"{member.hex()} is not a member of this network")
         return self.logs[member]
 
+    def standing(self, member: MemberKey) -> Standing:
+        """What this node owes the other members about a log; durable. Raises `UsageError` for a stranger."""
+        self.log(member)
+        return self._standings[member].standing
+
+    async def set_standing(self, member: MemberKey, standing: Standing) -> None:
+        """Replace it; durable on return. See `StandingFile.set`."""
+        self.log(member)
+        await self._standings[member].set(standing)
+
+    async def end_founding(self) -> None:
+        """Be a founding store no more; durable on return. Raises as `write_manifest` does."""
+        await self._directory.end_founding()
+
     def warnings(self, alias: Callable[[MemberKey], str]) -> tuple[str, ...]:
         """What people should know about the state of this store, in sentences; ``alias`` names members."""
-        return tuple(line for member, log in self.logs.items() for line in log.warnings(alias(member)))
-
-
-async def create_store(disk: Disk, path: Path, manifest: Manifest) -> None:
-    """Make a store without events. Raises `UsageError` where one, or its logs, exists already."""
-    with translated(f"creating a store in {path}"):
-        if await _exists(disk, path / MANIFEST) or await _list_dir(disk, path / LOGS):
-            raise UsageError(f"there is a store in {path} already: choose another directory")
-        for directory in (path / LOGS, path / QUARANTINE):
-            await disk.make_dir(directory)
-        # Last, because it is what makes the directory a store.
-        await write_manifest(disk, path, manifest)
-        await disk.sync_dir(path.parent)
-
-
-async def write_manifest(disk: Disk, path: Path, manifest: Manifest) -> None:
-    """Put a new ``store.toml`` in the place of the old one, if any; durable on return."""
-    with translated(f"writing {path / MANIFEST}"):
-        await replace_file(disk, path / MANIFEST, render(manifest).encode())
-        await disk.sync_dir(path)
-
-
-async def read_manifest(disk: Disk, path: Path) -> Manifest:
-    """What the store in ``path`` says about itself.
-
-    Raises `StoreMissingError`, `StoreDamagedError` or `NewerFormatError`, each saying what to do next.
-    """
-    with translated(f"reading {path / MANIFEST}"):
-        try:
-            data = await read_file(disk, path / MANIFEST, MANIFEST_BYTES_MAX)
-        except (FileNotFoundError, NotADirectoryError):
-            data = None
-        if data is None and await _list_dir(disk, path / LOGS):
-            raise StoreDamagedError(
-                f"{path} holds logs, but its store.toml is gone: `hydra-sync recover` makes it again"
-            )
-    if data is None:
-        raise StoreMissingError(
-            f"there is no store in {path}: `hydra-sync init` makes one for a new network; "
-            "if this member has had a store and lost its disk, use `hydra-sync recover`"
+        return tuple(
+            line
+            for member, log in self.logs.items()
+            for line in (*log.warnings(alias(member)), *self._standings[member].warnings(alias(member)))
         )
-    return parse_manifest(data.decode(errors="replace"))
 
 
 @asynccontextmanager
@@ -122,33 +109,45 @@ async def open_store(
     """
     if key is None and not read_only:
         raise UsageError("a store is opened for writing with the member's signing key")
-    manifest = await read_manifest(disk, path)
+    directory = Directory(disk, path, await read_manifest(disk, path))
+    manifest = directory.manifest
     lock = None if read_only else await _lock(disk, path, holder)
     logs: dict[MemberKey, Log] = {}
+    standings: dict[MemberKey, StandingFile] = {}
     try:
         _check_identity(manifest, path, members, network, key)
         await _check_logs(disk, path, members)
         if not read_only:
             await _make_directories(disk, path, members)
         for member in members:
+            is_own, place = member == manifest.member, LogPlace(path, network, member)
+            standings[member] = await StandingFile.open(disk, place, read_only=read_only)
             logs[member] = await open_log(
                 disk,
-                LogPlace(path, network, member),
+                place,
                 # Our own commits are one record each, written by `Author`.
-                commit_bytes=0 if member == manifest.member else COMMIT_BYTES_MAX,
+                commit_bytes=0 if is_own else COMMIT_BYTES_MAX,
                 segment_bytes=segment_bytes,
                 read_only=read_only,
+                before_loss=partial(_remember, standings[member], is_own),
             )
         async with open_tasks() as nursery:
             author: Author | None = None
             if key is not None and not read_only:
                 author = Author(logs[key.member], key, network, wall_clock)
                 nursery.start_soon(author.run)
-            yield Store(manifest, logs, author)
+            yield Store(directory, logs, standings, author)
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):
             await _close(logs, lock)
+
+
+async def _remember(standing: StandingFile, is_own: bool, loss: Loss) -> None:
+    # A torn tail of our own was never acknowledged, nor shown to anybody. That of a replica may be
+    # what a disk has made of a commit that it called durable, and we told the author that we have it.
+    if loss.was_durable or not is_own:
+        await standing.forget(loss.reason)
 
 
 async def _close(logs: Mapping[MemberKey, Log], lock: Lock | None) -> None:
@@ -191,7 +190,7 @@ def _check_identity(
 
 async def _check_logs(disk: Disk, path: Path, members: Sequence[MemberKey]) -> None:
     known = {member.hex() for member in members}
-    for name in await _list_dir(disk, path / LOGS):
+    for name in await list_dir(disk, path / LOGS):
         if name not in known:
             raise StoreDamagedError(
                 f"{path / LOGS / name} is the log of no member: it does not belong to this store. "
@@ -205,19 +204,3 @@ async def _make_directories(disk: Disk, path: Path, members: Sequence[MemberKey]
             await disk.make_dir(directory)
         await disk.sync_dir(path / LOGS)
         await disk.sync_dir(path)
-
-
-async def _list_dir(disk: Disk, path: Path) -> list[str]:
-    try:
-        return await disk.list_dir(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-async def _exists(disk: Disk, path: Path) -> bool:
-    try:
-        file = await disk.open(path, "read")
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    file.close()
-    return True

@@ -13,13 +13,16 @@ from pathlib import Path
 
 from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.disk import Disk
+from hydra_sync.errors import NewerFormatError, StoreDamagedError
 from hydra_sync.limits import DATA_BYTES_TARGET
 from hydra_sync.ranges import SeqRange
+from hydra_sync.store.cutting import Shortened, pending_cut
 from hydra_sync.store.faults import translated
 from hydra_sync.store.index import Mark
 from hydra_sync.store.layout import LogPlace, segment_seqs
 from hydra_sync.store.missing import load_index
 from hydra_sync.store.scan import Damage, Placed, Walk
+from hydra_sync.store.standing_file import read_standing
 
 __all__ = ["Finding", "VerifyReport", "verify_log", "verify_segment"]
 
@@ -59,20 +62,26 @@ Progress = Callable[[int], None]
 
 
 async def verify_log(disk: Disk, place: LogPlace, progress: Progress = lambda _: None) -> VerifyReport:
-    """Check all segments of one log, the store being closed. ``progress`` gets the bytes done so far.
+    """Check all segments of one log and its standing, the store being closed. ``progress`` gets the bytes done so far.
+
+    If the end of the log was being taken out, the log is checked as it is when that is finished.
 
     Raises `StoreError` if a file cannot be read.
     """
     with translated(f"verifying {place.directory}"):
+        cut, findings = await _small_files(disk, place)
         seqs = segment_seqs(await disk.list_dir(place.directory))
-        report = VerifyReport(first_seq=seqs[0] if seqs else 0)
+        if cut is not None:
+            seqs = [seq for seq in seqs if seq < cut.tip.next_seq]
+        report = VerifyReport(first_seq=seqs[0] if seqs else 0, damage=findings)
         tip = EMPTY if seqs[:1] == [0] else None
         check = _Check(place, report, progress)
         for at, first_seq in enumerate(seqs):
             is_last = at == len(seqs) - 1
             index = await load_index(disk, place, first_seq) if is_last else None
+            mark = cut if is_last and cut is not None else index.mark if index else None
             await check.segment(
-                disk, place.segment(first_seq), first_seq, tip, is_last=is_last, mark=index.mark if index else None
+                disk, place.segment(first_seq), first_seq, tip, is_last=is_last, mark=mark, is_cut=mark is cut
             )
             tip = check.tip
         check.finish()
@@ -91,6 +100,21 @@ async def verify_segment(
     return report
 
 
+async def _small_files(disk: Disk, place: LogPlace) -> tuple[Mark | None, list[Finding]]:
+    """Where the log is to end, if it is being cut, and what is wrong with the files beside the segments."""
+    cut: Mark | None = None
+    findings: list[Finding] = []
+    try:
+        cut = await pending_cut(disk, place)
+    except (StoreDamagedError, NewerFormatError) as error:
+        findings.append(Finding(SeqRange(0, 0), place.cut, 0, str(error)))
+    try:
+        await read_standing(disk, place)
+    except (StoreDamagedError, NewerFormatError) as error:
+        findings.append(Finding(SeqRange(0, 0), place.standing, 0, str(error)))
+    return cut, findings
+
+
 class _Check:
     """The check of one log, segment by segment."""
 
@@ -106,7 +130,15 @@ class _Check:
         self._unsigned: Finding | None = None
 
     async def segment(
-        self, disk: Disk, path: Path, first_seq: int, tip: Tip | None, *, is_last: bool, mark: Mark | None
+        self,
+        disk: Disk,
+        path: Path,
+        first_seq: int,
+        tip: Tip | None,
+        *,
+        is_last: bool,
+        mark: Mark | None,
+        is_cut: bool = False,
     ) -> None:
         """Check the next segment, which stands on ``tip`` if that is known."""
         self._path, self.tip = path, tip
@@ -122,6 +154,8 @@ class _Check:
             )
             self.tip = None
         file = await disk.open(path, "read")
+        if is_cut and mark is not None:
+            file = Shortened(file, mark.offset)
         try:
             size = await file.size()
             walk = Walk(file, 0, size, seq=first_seq, tip=self.tip, signed=self._place.signed, open_ended=is_last)

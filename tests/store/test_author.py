@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from random import Random
 
 import pytest
 import trio
 import trio.testing
 
+from hydra_sync.chain import Tip
 from hydra_sync.errors import StoreError, StoreFullError, UsageError
 from hydra_sync.limits import EVENT_BYTES_MAX, EVENTS_PER_BATCH_MAX, PENDING_BYTES_MAX, UINT_MAX
 from hydra_sync.ranges import SeqRange
+from hydra_sync.store import Store
 from tests.store.crash_disk import MemoryDisk
-from tests.store.worlds import ALICE, event, make_store, opened, read_all
+from tests.store.crashes import Died, die_at
+from tests.store.worlds import ALICE, event, make_store, opened, read_all, run_of
 
 
 @pytest.fixture
@@ -229,3 +233,103 @@ async def test_a_call_is_never_committed_with_a_gap(disk: MemoryDisk) -> None:
             await store.author.append([bytes(EVENT_BYTES_MAX), bytes(EVENT_BYTES_MAX)])
         await trio.testing.wait_all_tasks_blocked()
         assert await store.author.append([event(0)]) == SeqRange(0, 1)
+
+
+async def fill(store: Store, count: int) -> None:
+    for seq in range(count):
+        await store.author.append([event(seq)])
+
+
+async def test_an_epoch_begins_with_a_batch_of_one_event(disk: MemoryDisk) -> None:
+    """On the tip, durable on return; appends follow in that epoch, also after the store was opened again."""
+    async with opened(disk) as store:
+        await fill(store, 3)
+        batch = await store.author.begin_epoch(7, b"granted")
+        assert (batch.header.epoch, batch.header.first_seq, batch.events()) == (7, 3, (b"granted",))
+        assert store.log(ALICE.member).tip == Tip.after(batch)
+        await store.author.append([event(4)])
+        for epoch in (6, 7):
+            with pytest.raises(UsageError, match=f"epoch {epoch} cannot begin"):
+                await store.author.begin_epoch(epoch, b"again")
+        with pytest.raises(UsageError):
+            await store.author.begin_epoch(8, bytes(EVENT_BYTES_MAX + 1))
+    async with opened(disk) as store:
+        assert store.author.epoch == 7
+        await store.author.append([event(5)])
+        log = store.log(ALICE.member)
+        assert [b.header.epoch for b in await log.read(0, 6, 1 << 20)] == [0, 0, 0, 7, 7, 7]
+        assert await log.epoch_at(5) == (7, 3)
+
+
+async def test_appends_never_sign_a_seq_again_in_a_spent_epoch(disk: MemoryDisk) -> None:
+    """After the log has left its branch they wait, those under way and those to come, until a later epoch is begun."""
+    async with opened(disk) as store:
+        await fill(store, 3)
+        await store.author.begin_epoch(4, b"first")  # seq 3
+        await store.author.append([event(4)])
+        log = store.log(ALICE.member)
+        assert await log.rebranch(3, []) == SeqRange(3, 5)  # the tip is of epoch 0 again
+        ranges: list[SeqRange] = []
+
+        async def append(seq: int) -> None:
+            ranges.append(await store.author.append([event(seq)]))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(append, 10)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not ranges
+            assert log.tip.next_seq == 3
+            await log.commit(run_of(ALICE, 1, tip=log.tip))  # adopted: still of the old epoch
+            nursery.start_soon(append, 11)
+            await trio.testing.wait_all_tasks_blocked()
+            assert log.tip.next_seq == 4
+            with pytest.raises(UsageError, match="has had epoch 4"):
+                await store.author.begin_epoch(4, b"again")
+            await store.author.begin_epoch(5, b"granted")
+        assert sorted(ranges) == [SeqRange(5, 6), SeqRange(6, 7)]
+        assert [b.header.epoch for b in await log.read(3, 7, 1 << 20)] == [0, 5, 5, 5]
+
+
+async def test_an_append_under_way_follows_the_branch_that_came_between(disk: MemoryDisk) -> None:
+    """One that waits for a rebranch of its log is sealed on what that has left, in the epoch that it brought."""
+    async with opened(disk) as store:
+        await fill(store, 3)
+        log = store.log(ALICE.member)
+        disk.gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            before = (await log.read(0, 1, 1))[0]
+            new = run_of(ALICE, 1, tip=Tip(2, 1, before.hash))
+            nursery.start_soon(log.rebranch, 1, new)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(store.author.append, [event(9)])
+            await trio.testing.wait_all_tasks_blocked()
+            disk.gate.set()
+        assert [b.header.epoch for b in await log.read(0, 3, 1 << 20)] == [0, 2, 2]
+
+
+async def test_an_epoch_is_begun_or_not_when_the_node_dies(disk: MemoryDisk) -> None:
+    """Die in each disk operation: the log ends before the batch or with it, and nothing is damaged."""
+    for seed in range(4):
+        for nth in range(1, 30):
+            disk = MemoryDisk()
+            await make_store(disk)
+            done = False
+            try:
+                async with opened(disk) as store:
+                    await fill(store, 2)
+                    die_at(disk, nth)
+                    await store.author.begin_epoch(3, b"granted")
+                    done = True
+                    disk.fault = lambda name, path: None
+            except Died:
+                pass
+            disk.fault = lambda name, path: None
+            disk.crash(Random(seed)) if seed else disk.kill()
+            async with opened(disk) as store:
+                log = store.log(ALICE.member)
+                assert (log.tip.epoch, log.tip.next_seq) in ([(3, 3)] if done else [(3, 3), (0, 2)])
+                assert not log.holes
+                assert not store.standing(ALICE.member).amnesiac
+            if done:
+                break
+        assert done

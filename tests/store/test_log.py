@@ -59,7 +59,7 @@ def flip(disk: MemoryDisk, offset: int, path: Path = SEGMENT) -> None:
 async def test_a_commit_is_durable_and_visible_on_return() -> None:
     """The tip, readers and waiters see a commit when it is synced, and not before."""
     disk = await fresh()
-    log = await open_it(disk)
+    log = await open_it(disk, COMMIT_BYTES_MAX)
     seen: list[Tip] = []
     log.on_durable(seen.append)
     batches = run_of(ALICE, 3)

@@ -5,6 +5,11 @@ from __future__ import annotations
 import pytest
 
 from hydra_sync.batch import parse_batches
+from hydra_sync.chain import EMPTY, Tip
+from hydra_sync.limits import COMMIT_BYTES_MAX
+from hydra_sync.store import Standing, write_standing
+from hydra_sync.store.cutting import begin_cut
+from hydra_sync.store.index import Mark
 from hydra_sync.store.log import open_log
 from hydra_sync.store.verify import verify_log, verify_segment
 from tests.store.crash_disk import MemoryDisk
@@ -15,7 +20,7 @@ async def a_log(signed: list[bool], segment: int = 700) -> MemoryDisk:
     disk = MemoryDisk()
     await disk.make_dir(place().directory)
     await disk.make_dir(place().quarantine)
-    log = await open_log(disk, place(), commit_bytes=0, segment_bytes=segment)
+    log = await open_log(disk, place(), commit_bytes=COMMIT_BYTES_MAX, segment_bytes=segment)
     batches = run_of(ALICE, len(signed), signed=signed)
     while batches:  # a commit ends with a signature, if there is one
         size = signed.index(True, len(signed) - len(batches)) + 1 - len(signed) + len(batches) if signed[-1] else 1
@@ -94,3 +99,27 @@ async def test_a_single_segment_can_be_checked() -> None:
     assert report.first_seq == first > 0
     disk.names[path].live[-1] ^= 1
     assert not (await verify_segment(disk, place(), path, first)).is_sound
+
+
+async def test_a_log_of_several_epochs_with_what_lies_beside_it_is_sound() -> None:
+    """A standing, a branch that was left, and a cut that was not finished are no damage; damage to them is."""
+    disk = await a_log([True] * 8)
+    log = await open_log(disk, place(), commit_bytes=COMMIT_BYTES_MAX, segment_bytes=700)
+    before = (await log.read(4, 5, 1))[0]
+    await log.rebranch(5, run_of(ALICE, 4, tip=Tip(3, 5, before.hash)))
+    await write_standing(disk, place(), Standing(3, b"s" * 16))
+    report = await verify_log(disk, place())
+    assert report.is_sound
+    assert not report.remarks
+    assert (report.events, report.tip) == (9, log.tip)
+    await begin_cut(disk, place(), Mark(0, EMPTY))
+    report = await verify_log(disk, place())
+    assert report.is_sound
+    assert (report.events, report.tip) == (0, EMPTY)
+    for path in (place().cut, place().standing):
+        data = disk.names[path].live
+        for offset in range(len(data)):
+            data[offset] ^= 4
+            assert any(found.file == path for found in (await verify_log(disk, place())).damage)
+            data[offset] ^= 4
+    assert (await verify_log(disk, place())).is_sound
