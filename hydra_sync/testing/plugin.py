@@ -41,7 +41,7 @@ class SimulationItem(pytest.Item):
 
     def __init__(self, *, simulation: Simulation, name: str, parent: pytest.Collector) -> None:
         super().__init__(name, parent)
-        self.simulation = simulation
+        self.simulation = self.obj = simulation  # other plugins, pytest-trio's trio mode for one, look at ``obj``
         self.own_markers.extend(_marks(simulation))
         self.keywords.update((mark.name, mark) for mark in self.own_markers)
 

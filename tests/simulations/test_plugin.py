@@ -64,3 +64,9 @@ def test_seeds_can_be_chosen(plugin: pytest.Pytester) -> None:
     assert "seeds [0]" in run(plugin, "--sim-seeds", "1", "-k", "writes or seeds").stdout.str()
     assert "seeds [7]" in run(plugin, "--sim-seed", "7", "-k", "writes or seeds").stdout.str()
     run(plugin, "--sim-seed", "2", "-k", "seed_2").assert_outcomes(failed=1, deselected=3)
+
+
+def test_it_lives_with_the_trio_mode_of_pytest_trio(plugin: pytest.Pytester) -> None:
+    """That plugin looks at the object behind every item of a session."""
+    result = run(plugin, "-p", "pytest_trio.plugin", "-o", "trio_mode=true", "-k", "writes or seeds")
+    result.assert_outcomes(passed=2, deselected=2)
