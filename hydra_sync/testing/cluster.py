@@ -8,7 +8,7 @@ of them, and the invariants of the cluster are checked as it happens.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,9 @@ import trio
 from hydra_sync import Node
 from hydra_sync.errors import StoreError, UsageError
 from hydra_sync.identity import MemberKey
-from hydra_sync.node import LogStatus
+from hydra_sync.node import Event, LogStatus
+from hydra_sync.ranges import SeqRange
+from hydra_sync.sync import Notice
 from hydra_sync.tasks import open_tasks
 from hydra_sync.testing import _trio_internals as internals
 from hydra_sync.testing.atlas import DAMAGE, DECAY, TROUBLE, names_in, victim
@@ -48,6 +50,8 @@ INVARIANTS: Final[tuple[type[Invariant], ...]] = (*SAFETY, *LIVENESS)
 """S1 to S9 and L1 to L6."""
 
 NETWORK: Final = "simulated"
+
+UNTIL_POLL_S: Final = 0.05
 
 _OPERATIONS: Final[Mapping[str, Operation]] = {"fsync": "sync", "fsync_dir": "sync_dir", "mkdir": "make_dir"}
 
@@ -90,6 +94,7 @@ class Cluster:
         self._troubled: dict[str, None] = {}
         self._retired: dict[str, None] = {}
         self._injectors: list[Injector] = []
+        self._watchers: list[list[tuple[str, Notice]]] = []
 
     def start(self) -> None:
         """Start all members. Done by `open_cluster`."""
@@ -142,6 +147,12 @@ class Cluster:
         node = self.node(alias)
         return [] if node is None else [member.alias for member in node.status().members if member.connected]
 
+    def watch(self) -> list[tuple[str, Notice]]:
+        """A list that grows with every notice that a node gives from now on: who gives it, and what it says."""
+        seen: list[tuple[str, Notice]] = []
+        self._watchers.append(seen)
+        return seen
+
     def count_tasks(self) -> Counter[str]:
         """How many tasks each host has."""
         counts: Counter[str] = Counter()
@@ -174,6 +185,27 @@ class Cluster:
         """
         operations = self.setup.operations if operations is None else operations
         self._nursery.start_soon(self._clients.chatter, operations, self.setup.seconds if seconds is None else seconds)
+
+    async def read(self, alias: str, log: str, seqs: SeqRange) -> list[Event]:
+        """What a member's node supplies of a log. Raises as `Node.read` does, and `HostDiedError`."""
+        member = self.member(alias)
+        node = await member.wait_open()
+
+        async def read() -> list[Event]:
+            return [event async for event in node.read(log, seqs)]
+
+        return await member.host.call(read)
+
+    async def until(self, condition: Callable[[], bool], what: str, *, within_s: float = 60) -> None:
+        """Let virtual time pass until ``condition`` holds; the run fails if it does not in time.
+
+        ``what`` says what is waited for, for who reads the failure.
+        """
+        deadline_s = self.now_s + within_s
+        while not condition():
+            if self.now_s >= deadline_s:
+                raise AssertionError(f"waited {within_s:g} s for {what}")
+            await trio.sleep(UNTIL_POLL_S)
 
     async def run_for(self, seconds: float | None = None) -> None:
         """Let virtual time pass, by default as much as the setup says."""
@@ -298,6 +330,13 @@ class Cluster:
         """A node has stopped because of its store, which it may only where a fault has hit the disk."""
         if alias not in self._troubled:
             self.world.fail(error)
+
+    def noticed(self, alias: str, notice: Notice) -> None:
+        """A node has given notice of something."""
+        for seen in self._watchers:
+            seen.append((alias, notice))
+        for noticed in self.invariants.noticed:
+            noticed(alias, notice)
 
     # Inside
 
