@@ -217,7 +217,7 @@ class Injector:
 
     @_apply.register
     def _(self, fault: f.Rot) -> bool:
-        return self._host(fault.host).disk.rot(fault.pattern)
+        return self._host(fault.host).disk.rot(fault.pattern, offset=fault.offset)
 
     # How
 
