@@ -67,7 +67,8 @@ class Clients:
         """One append; whether it was acknowledged."""
         member = self._cluster.member(alias)
         node = await member.wait_open()
-        values = [[alias, len(self._ledger.written[alias]) + number, bytes(size)] for number in range(count)]
+        first = len(self._ledger.written[alias])
+        values = [[alias, number, _filling(number, size)] for number in range(first, first + count)]
         events = [encode_event(value) for value in values]
         for event in events:
             self._ledger.write(alias, event)
@@ -99,3 +100,9 @@ class Clients:
         self._ledger.acknowledge(alias, start, events)
         for acknowledged in self._cluster.invariants.acknowledged:
             acknowledged(alias, start, events)
+
+
+def _filling(number: int, size: int) -> bytes:
+    """So many bytes, no sector of them all zeros: where one is missing on a preallocated file, that shows."""
+    pattern = b"%08x" % number
+    return (pattern * (size // len(pattern) + 1))[:size]
