@@ -227,7 +227,7 @@ class Cluster:
         self._stop(injector)
 
     def inject(self, plan: Iterable[Fault]) -> Injector:
-        """Arm faults, whose times count from now."""
+        """Arm faults, whose times count from now: what is due at once has happened on return."""
         now_ns = self.world.clock.now_ns
         shifted = tuple(_shifted(fault, now_ns) for fault in plan if self._concerns(fault))
         for fault in shifted:

@@ -79,6 +79,17 @@ def test_times_of_a_plan_count_from_the_beginning_of_the_block() -> None:
     run(story, plan=(f.Pause(f.At(2 * SECOND), "n0"),))
 
 
+def test_a_fault_that_is_due_now_has_happened_on_return() -> None:
+    """Else what the story does next might come before it, within one moment."""
+
+    async def story(cluster: Cluster) -> None:
+        await cluster.run_for(1)
+        cluster.inject([f.Pause(f.At(0), "n0")])
+        assert cluster.world.host("n0").state == "paused"
+
+    run(story)
+
+
 def test_a_client_that_insists_gets_its_events_in_however_often_the_node_dies() -> None:
     async def story(cluster: Cluster) -> None:
         cluster.start_writing("n0", count=30)
