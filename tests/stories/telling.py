@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import combinations
 from pathlib import PurePath
 from typing import Final
 
@@ -71,15 +72,21 @@ async def wait_held(
 
 
 def all_met(cluster: Cluster, members: Iterable[str] | None = None) -> bool:
-    """Whether each of them is connected with each other one."""
+    """Whether each of them says that it is connected with each other one, and of crossing connections one has gone."""
     members = list(cluster.aliases if members is None else members)
-    return all({*members} - {alias} <= {*cluster.connected(alias)} for alias in members)
+    network = cluster.world.network
+    if not all({*members} - {alias} <= {*cluster.connected(alias)} for alias in members):
+        return False
+    pairs = combinations(members, 2)
+    ends = ([*network.connections(one, other), *network.connections(other, one)] for one, other in pairs)
+    return all(len(both) == 2 and both[0].peer is both[1] for both in ends)
 
 
 async def all_meet(cluster: Cluster, members: Iterable[str] | None = None, *, within_s: float = 30) -> None:
-    """Until each is connected with each other one."""
+    """Until each is connected with each other one, and has seen its tips."""
     members = list(cluster.aliases if members is None else members)
     await cluster.until(partial(all_met, cluster, members), f"{', '.join(members)} to meet", within_s=within_s)
+    await cluster.run_for(0.5)
 
 
 def sources(cluster: Cluster, seen: Seen, alias: str, log: str) -> Counter[str]:

@@ -16,7 +16,6 @@ LARGEST = EVENT_BYTES_MAX - 64  # beside the alias and the number
 async def test_largest_events_over_a_narrow_line(cluster: Cluster) -> None:
     """Events of a mebibyte, ten seconds each, are no stall: they arrive, over one connection, from one source."""
     await all_meet(cluster)
-    await cluster.run_for(1)
     seen = cluster.watch()
     cluster.inject([Throttle(NOW, "n0", "n1", 100_000, LONG_NS)])
     await cluster.write("n0", count=3, size=LARGEST)
