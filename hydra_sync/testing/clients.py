@@ -36,8 +36,17 @@ class Clients:
 
     async def write(self, alias: str, *, count: int, size: int, replicas: int, together: int) -> None:
         """See `Cluster.write`."""
-        cluster = self._cluster
         self.pending[alias] += 1
+        await self._insist(alias, count=count, size=size, replicas=replicas, together=together)
+
+    def start_writing(self, alias: str, *, count: int, size: int, replicas: int, together: int) -> None:
+        """See `Cluster.start_writing`. It is pending on return, so that one may wait until it is not."""
+        self.pending[alias] += 1
+        task = partial(self._insist, alias, count=count, size=size, replicas=replicas, together=together)
+        self._nursery.start_soon(task)
+
+    async def _insist(self, alias: str, *, count: int, size: int, replicas: int, together: int) -> None:
+        cluster = self._cluster
         try:
             while count > 0:
                 some = min(together, count)
@@ -60,8 +69,7 @@ class Clients:
             correct = [alias for alias in cluster.aliases if alias not in cluster.hostile]
             alias, together = dice.pick(correct), dice.pick((1, 1, 1, 2, 5))
             size, replicas = dice.pick((0, 0, 100, 1000, 5000)), dice.pick((0, 0, 0, min(1, len(cluster.aliases) - 1)))
-            write = partial(self.write, alias, count=together, size=size, replicas=replicas, together=together)
-            self._nursery.start_soon(write)
+            self.start_writing(alias, count=together, size=size, replicas=replicas, together=together)
 
     async def _append(self, alias: str, count: int, size: int, replicas: int) -> bool:
         """One append; whether it was acknowledged."""

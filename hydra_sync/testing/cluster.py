@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -175,8 +174,7 @@ class Cluster:
 
     def start_writing(self, alias: str, *, count: int = 1, size: int = 0, replicas: int = 0, together: int = 1) -> None:
         """As `write`, and do not wait."""
-        task = partial(self.write, alias, count=count, size=size, replicas=replicas, together=together)
-        self._nursery.start_soon(task)
+        self._clients.start_writing(alias, count=count, size=size, replicas=replicas, together=together)
 
     def start_chatter(self, *, operations: int | None = None, seconds: float | None = None) -> None:
         """Let correct members write at random times, all in all so many events, without waiting for it.

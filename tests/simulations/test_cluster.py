@@ -199,6 +199,15 @@ def test_a_story_can_wait_and_what_does_not_come_fails_it() -> None:
         run(story)
 
 
+def test_a_write_is_pending_as_soon_as_it_is_started() -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.start_writing("n0", count=3)
+        await cluster.until(lambda: not cluster.pending["n0"], "the write")
+        assert len(cluster.ledger.acknowledged["n0"]) == 3
+
+    run(story)
+
+
 def test_a_story_can_watch_what_nodes_give_notice_of() -> None:
     async def story(cluster: Cluster) -> None:
         await cluster.write("n0")
