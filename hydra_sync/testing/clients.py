@@ -36,8 +36,17 @@ class Clients:
 
     async def write(self, alias: str, *, count: int, size: int, replicas: int, together: int) -> None:
         """See `Cluster.write`."""
-        cluster = self._cluster
         self.pending[alias] += 1
+        await self._insist(alias, count=count, size=size, replicas=replicas, together=together)
+
+    def start_writing(self, alias: str, *, count: int, size: int, replicas: int, together: int) -> None:
+        """See `Cluster.start_writing`. It is pending on return, so that one may wait until it is not."""
+        self.pending[alias] += 1
+        task = partial(self._insist, alias, count=count, size=size, replicas=replicas, together=together)
+        self._nursery.start_soon(task)
+
+    async def _insist(self, alias: str, *, count: int, size: int, replicas: int, together: int) -> None:
+        cluster = self._cluster
         try:
             while count > 0:
                 some = min(together, count)
@@ -60,14 +69,14 @@ class Clients:
             correct = [alias for alias in cluster.aliases if alias not in cluster.hostile]
             alias, together = dice.pick(correct), dice.pick((1, 1, 1, 2, 5))
             size, replicas = dice.pick((0, 0, 100, 1000, 5000)), dice.pick((0, 0, 0, min(1, len(cluster.aliases) - 1)))
-            write = partial(self.write, alias, count=together, size=size, replicas=replicas, together=together)
-            self._nursery.start_soon(write)
+            self.start_writing(alias, count=together, size=size, replicas=replicas, together=together)
 
     async def _append(self, alias: str, count: int, size: int, replicas: int) -> bool:
         """One append; whether it was acknowledged."""
         member = self._cluster.member(alias)
         node = await member.wait_open()
-        values = [[alias, len(self._ledger.written[alias]) + number, bytes(size)] for number in range(count)]
+        first = len(self._ledger.written[alias])
+        values = [[alias, number, _filling(number, size)] for number in range(first, first + count)]
         events = [encode_event(value) for value in values]
         for event in events:
             self._ledger.write(alias, event)
@@ -99,3 +108,9 @@ class Clients:
         self._ledger.acknowledge(alias, start, events)
         for acknowledged in self._cluster.invariants.acknowledged:
             acknowledged(alias, start, events)
+
+
+def _filling(number: int, size: int) -> bytes:
+    """So many bytes, no sector of them all zeros: where one is missing on a preallocated file, that shows."""
+    pattern = b"%08x" % number
+    return (pattern * (size // len(pattern) + 1))[:size]

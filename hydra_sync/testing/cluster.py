@@ -8,10 +8,9 @@ of them, and the invariants of the cluster are checked as it happens.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -20,7 +19,9 @@ import trio
 from hydra_sync import Node
 from hydra_sync.errors import StoreError, UsageError
 from hydra_sync.identity import MemberKey
-from hydra_sync.node import LogStatus
+from hydra_sync.node import Event, LogStatus
+from hydra_sync.ranges import SeqRange
+from hydra_sync.sync import Notice
 from hydra_sync.tasks import open_tasks
 from hydra_sync.testing import _trio_internals as internals
 from hydra_sync.testing.atlas import DAMAGE, DECAY, TROUBLE, names_in, victim
@@ -48,6 +49,8 @@ INVARIANTS: Final[tuple[type[Invariant], ...]] = (*SAFETY, *LIVENESS)
 """S1 to S9 and L1 to L6."""
 
 NETWORK: Final = "simulated"
+
+UNTIL_POLL_S: Final = 0.05
 
 _OPERATIONS: Final[Mapping[str, Operation]] = {"fsync": "sync", "fsync_dir": "sync_dir", "mkdir": "make_dir"}
 
@@ -90,6 +93,7 @@ class Cluster:
         self._troubled: dict[str, None] = {}
         self._retired: dict[str, None] = {}
         self._injectors: list[Injector] = []
+        self._watchers: list[list[tuple[str, Notice]]] = []
 
     def start(self) -> None:
         """Start all members. Done by `open_cluster`."""
@@ -142,6 +146,12 @@ class Cluster:
         node = self.node(alias)
         return [] if node is None else [member.alias for member in node.status().members if member.connected]
 
+    def watch(self) -> list[tuple[str, Notice]]:
+        """A list that grows with every notice that a node gives from now on: who gives it, and what it says."""
+        seen: list[tuple[str, Notice]] = []
+        self._watchers.append(seen)
+        return seen
+
     def count_tasks(self) -> Counter[str]:
         """How many tasks each host has."""
         counts: Counter[str] = Counter()
@@ -164,8 +174,7 @@ class Cluster:
 
     def start_writing(self, alias: str, *, count: int = 1, size: int = 0, replicas: int = 0, together: int = 1) -> None:
         """As `write`, and do not wait."""
-        task = partial(self.write, alias, count=count, size=size, replicas=replicas, together=together)
-        self._nursery.start_soon(task)
+        self._clients.start_writing(alias, count=count, size=size, replicas=replicas, together=together)
 
     def start_chatter(self, *, operations: int | None = None, seconds: float | None = None) -> None:
         """Let correct members write at random times, all in all so many events, without waiting for it.
@@ -174,6 +183,27 @@ class Cluster:
         """
         operations = self.setup.operations if operations is None else operations
         self._nursery.start_soon(self._clients.chatter, operations, self.setup.seconds if seconds is None else seconds)
+
+    async def read(self, alias: str, log: str, seqs: SeqRange) -> list[Event]:
+        """What a member's node supplies of a log. Raises as `Node.read` does, and `HostDiedError`."""
+        member = self.member(alias)
+        node = await member.wait_open()
+
+        async def read() -> list[Event]:
+            return [event async for event in node.read(log, seqs)]
+
+        return await member.host.call(read)
+
+    async def until(self, condition: Callable[[], bool], what: str, *, within_s: float = 60) -> None:
+        """Let virtual time pass until ``condition`` holds; the run fails if it does not in time.
+
+        ``what`` says what is waited for, for who reads the failure.
+        """
+        deadline_s = self.now_s + within_s
+        while not condition():
+            if self.now_s >= deadline_s:
+                raise AssertionError(f"waited {within_s:g} s for {what}")
+            await trio.sleep(UNTIL_POLL_S)
 
     async def run_for(self, seconds: float | None = None) -> None:
         """Let virtual time pass, by default as much as the setup says."""
@@ -195,7 +225,7 @@ class Cluster:
         self._stop(injector)
 
     def inject(self, plan: Iterable[Fault]) -> Injector:
-        """Arm faults, whose times count from now."""
+        """Arm faults, whose times count from now: what is due at once has happened on return."""
         now_ns = self.world.clock.now_ns
         shifted = tuple(_shifted(fault, now_ns) for fault in plan if self._concerns(fault))
         for fault in shifted:
@@ -298,6 +328,13 @@ class Cluster:
         """A node has stopped because of its store, which it may only where a fault has hit the disk."""
         if alias not in self._troubled:
             self.world.fail(error)
+
+    def noticed(self, alias: str, notice: Notice) -> None:
+        """A node has given notice of something."""
+        for seen in self._watchers:
+            seen.append((alias, notice))
+        for noticed in self.invariants.noticed:
+            noticed(alias, notice)
 
     # Inside
 

@@ -294,10 +294,11 @@ class FullDisk(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Rot(Fault):
-    """One durable bit flips, in a file whose path matches the pattern."""
+    """One durable bit flips, in a file whose path matches the pattern, of the byte at ``offset`` or of any."""
 
     host: str
     pattern: str = "*"
+    offset: int | None = None
     effects: ClassVar[tuple[str, ...]] = ("disk.rot",)
 
 

@@ -67,7 +67,11 @@ class Injector:
         when = fault.when
         act: Callable[[], object] = partial(self._inject, fault)
         if isinstance(when, At):
-            self._world.at(when.time_ns, act)
+            now_ns = self._world.clock.now_ns
+            if when.time_ns <= now_ns and now_ns:  # whoever arms it is between the steps of all hosts, too
+                act()
+            else:
+                self._world.at(when.time_ns, act)
             return
         if when.delay_ns:
             act = partial(self._world.after, when.delay_ns, act)
@@ -217,7 +221,7 @@ class Injector:
 
     @_apply.register
     def _(self, fault: f.Rot) -> bool:
-        return self._host(fault.host).disk.rot(fault.pattern)
+        return self._host(fault.host).disk.rot(fault.pattern, offset=fault.offset)
 
     # How
 

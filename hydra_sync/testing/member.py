@@ -232,5 +232,4 @@ class Member:
                 self.cluster.halted.setdefault(self.alias, None)
             case _:
                 pass
-        for noticed in self.cluster.invariants.noticed:
-            noticed(self.alias, notice)
+        self.cluster.noticed(self.alias, notice)

@@ -6,16 +6,19 @@ failure shows the line that replays it; the trace and the diagram of the run are
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
+from functools import wraps
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from hydra_sync.testing.cluster import Cluster
 from hydra_sync.testing.errands import write_diagram
 from hydra_sync.testing.replay import write_trace
 from hydra_sync.testing.scenario import Outcome
-from hydra_sync.testing.simulate import Simulation, SimulationError
+from hydra_sync.testing.simulate import ClusterTest, Simulation, SimulationError
 from hydra_sync.testing.verdicts import code_version
 
 __all__ = ["SimulationItem"]
@@ -41,13 +44,13 @@ class SimulationItem(pytest.Item):
 
     def __init__(self, *, simulation: Simulation, name: str, parent: pytest.Collector) -> None:
         super().__init__(name, parent)
-        self.simulation = simulation
+        self.simulation = self.obj = simulation  # other plugins, pytest-trio's trio mode for one, look at ``obj``
         self.own_markers.extend(_marks(simulation))
         self.keywords.update((mark.name, mark) for mark in self.own_markers)
 
     def runtest(self) -> None:
         for seed in self._seeds():
-            outcome = self.simulation.run(seed)
+            outcome = _asserting(self.simulation).run(seed)
             if outcome.failure is not None:
                 self._write_down(seed)
                 raise SimulationError(self._describe(outcome))
@@ -86,12 +89,29 @@ class SimulationItem(pytest.Item):
         cache = self.config.cache if hasattr(self.config, "cache") else None
         if cache is None:
             return
-        outcome = self.simulation.run(seed, record=True)
+        outcome = _asserting(self.simulation).run(seed, record=True)
         path = cache.mkdir(FOLDER) / f"{self.simulation.name}-{seed}"
         trace, diagram = path.with_suffix(".jsonl"), path.with_suffix(".html")
         write_trace(outcome, trace, code_version(self.simulation.__module__))
         files = [trace, diagram] if write_diagram(outcome, diagram) else [trace]
         self.add_report_section("call", "simulation", "\n".join(f"written: {file}" for file in files))
+
+
+def _asserting(simulation: Simulation) -> Simulation:
+    """The same, with failures that pytest raises (`pytest.raises`, `pytest.fail`) as assertions: its own are
+    no `Exception`, and would pass by all who say which seed it was."""
+    function: ClusterTest = simulation.function
+
+    @wraps(function)
+    async def asserting(cluster: Cluster) -> None:
+        try:
+            await function(cluster)
+        except pytest.fail.Exception as error:
+            raise AssertionError(str(error)) from error
+
+    asserting_one = copy.copy(simulation)
+    asserting_one.function = asserting
+    return asserting_one
 
 
 def _marks(simulation: Simulation) -> list[pytest.Mark]:

@@ -309,3 +309,17 @@ def _collecting(scheduler: Scheduler) -> Iterator[None]:
         gc.unfreeze()
         if was_enabled:
             gc.enable()
+        _tidy(scheduler.steps)
+
+
+_untidied = 0  # steps of worlds that may be garbage now
+
+
+def _tidy(steps: int) -> None:
+    """Collect what worlds of so many steps, or more, have left. A world is one great cycle, with its disks in
+    it; and what is garbage when the next one begins is frozen, so that nobody would ever find it."""
+    global _untidied  # noqa: PLW0603  the collector is the process's
+    _untidied += steps
+    if _untidied >= _COLLECT_STEPS:
+        _untidied = 0
+        gc.collect()

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from hydra_sync.errors import UsageError
+from hydra_sync.errors import UnavailableError, UsageError
+from hydra_sync.ranges import SeqRange
+from hydra_sync.sync import Advanced
 from hydra_sync.testing import SECOND, World
 from hydra_sync.testing import faults as f
 from hydra_sync.testing.cluster import Cluster, open_cluster
@@ -75,6 +77,17 @@ def test_times_of_a_plan_count_from_the_beginning_of_the_block() -> None:
             assert cluster.world.effects["host.pause"] == 1
 
     run(story, plan=(f.Pause(f.At(2 * SECOND), "n0"),))
+
+
+def test_a_fault_that_is_due_now_has_happened_on_return() -> None:
+    """Else what the story does next might come before it, within one moment."""
+
+    async def story(cluster: Cluster) -> None:
+        await cluster.run_for(1)
+        cluster.inject([f.Pause(f.At(0), "n0")])
+        assert cluster.world.host("n0").state == "paused"
+
+    run(story)
 
 
 def test_a_client_that_insists_gets_its_events_in_however_often_the_node_dies() -> None:
@@ -163,3 +176,46 @@ def test_what_never_holds_fails_when_its_time_has_passed() -> None:
 
     with pytest.raises(InvariantError, match="7 s after faults stopped, it does not hold"):
         run(story, invariants=(Never,))
+
+
+def test_a_story_can_read_at_any_member() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.write("n0", count=3)
+        await cluster.settle(core=cluster.aliases)
+        events = await cluster.read("n1", "n0", SeqRange(1, 3))
+        assert [event.data for event in events] == list(cluster.ledger.written["n0"])[1:3]
+        with pytest.raises(UnavailableError, match=r"\[4, 9\) of n0"):
+            await cluster.read("n1", "n0", SeqRange(0, 9))
+
+    run(story)
+
+
+def test_a_story_can_wait_and_what_does_not_come_fails_it() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.until(lambda: cluster.connected("n0") == ["n1", "n2"], "everyone")
+        await cluster.until(lambda: cluster.now_s >= 9, "a better day", within_s=5)
+
+    with pytest.raises(AssertionError, match="waited 5 s for a better day"):
+        run(story)
+
+
+def test_a_write_is_pending_as_soon_as_it_is_started() -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.start_writing("n0", count=3)
+        await cluster.until(lambda: not cluster.pending["n0"], "the write")
+        assert len(cluster.ledger.acknowledged["n0"]) == 3
+
+    run(story)
+
+
+def test_a_story_can_watch_what_nodes_give_notice_of() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.write("n0")
+        await cluster.until(lambda: bool(cluster.logs("n1")["n0"].tip.next_seq), "n1 to have the first event")
+        seen = cluster.watch()
+        await cluster.write("n0")
+        await cluster.settle(core=cluster.aliases)
+        key = cluster.members["n0"].config.key.member
+        assert sorted(who for who, notice in seen if notice == Advanced(key, 2)) == ["n0", "n1", "n2"]
+
+    run(story)

@@ -30,6 +30,11 @@ async def test_fails_at_seed_2(cluster: Cluster) -> None:
 async def test_expected_to_fail(cluster: Cluster) -> None:
     assert False
 
+@simulate(nodes=2, seeds=1, swarm=Swarm.calm())
+async def test_raises_nothing(cluster: Cluster) -> None:
+    with pytest.raises(KeyError):
+        pass
+
 def test_seeds():
     print("seeds", SEEDS)
 """
@@ -50,12 +55,13 @@ def run(plugin: pytest.Pytester, *more: str) -> pytest.RunResult:
 
 def test_a_failure_prints_the_line_that_replays_it(plugin: pytest.Pytester) -> None:
     result = run(plugin)
-    result.assert_outcomes(passed=2, failed=1, xfailed=1)
+    result.assert_outcomes(passed=2, failed=2, xfailed=1)
     result.stdout.fnmatch_lines(
         [
             "*seed 2 breaks AssertionError: two is odd*",
             "*replay: pytest 'test_it.py::test_fails_at_seed_2' --sim-seed 2",
             "*written: *test_fails_at_seed_2-2.jsonl",
+            "*seed 0 breaks AssertionError: DID NOT RAISE KeyError*",
         ]
     )
 
@@ -63,4 +69,10 @@ def test_a_failure_prints_the_line_that_replays_it(plugin: pytest.Pytester) -> N
 def test_seeds_can_be_chosen(plugin: pytest.Pytester) -> None:
     assert "seeds [0]" in run(plugin, "--sim-seeds", "1", "-k", "writes or seeds").stdout.str()
     assert "seeds [7]" in run(plugin, "--sim-seed", "7", "-k", "writes or seeds").stdout.str()
-    run(plugin, "--sim-seed", "2", "-k", "seed_2").assert_outcomes(failed=1, deselected=3)
+    run(plugin, "--sim-seed", "2", "-k", "seed_2").assert_outcomes(failed=1, deselected=4)
+
+
+def test_it_lives_with_the_trio_mode_of_pytest_trio(plugin: pytest.Pytester) -> None:
+    """That plugin looks at the object behind every item of a session."""
+    result = run(plugin, "-p", "pytest_trio.plugin", "-o", "trio_mode=true", "-k", "writes or seeds")
+    result.assert_outcomes(passed=2, deselected=3)

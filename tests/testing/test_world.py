@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import random
+import sys
 import time
+import weakref
 
 import pytest
 import trio
@@ -167,6 +169,21 @@ def test_nothing_is_left_behind() -> None:
         World(seed=1).run(scenario)
     after = _run._r, _run._ALLOW_DETERMINISTIC_SCHEDULING, gc.isenabled(), time.time, open, random.Random.__init__
     assert before == after
+
+
+def test_worlds_of_many_steps_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A world is a cycle that is frozen when the next one begins: only whoever ran it can still find it."""
+    monkeypatch.setattr(sys.modules["hydra_sync.testing.world"], "_COLLECT_STEPS", 20)
+    seen: list[weakref.ref[World]] = []
+
+    async def scenario(world: World) -> None:
+        seen.append(weakref.ref(world))
+        for _ in range(8):
+            await trio.sleep(1)
+
+    for seed in range(20):
+        World(seed).run(scenario)
+    assert sum(world() is not None for world in seen) <= 3
 
 
 def test_a_world_runs_once() -> None:
