@@ -25,7 +25,6 @@ BODY_BYTES_MAX: Final = EVENT_BYTES_MAX + 16  # the largest event and the heads 
 HEADER_BYTES_MAX: Final = 128  # seven items; the template has room for 64-bit numbers
 COSE_BYTES_MAX: Final = 256
 COSE_PAYLOAD_BYTES_MAX: Final = 160  # of a ballot or an answer: numbers, a hash and two random names
-START_ID_BYTES: Final = 16  # random, so that no two starts of an author share a promise
 RECORD_BYTES_MAX: Final = 4 + COSE_BYTES_MAX + 5 + BODY_BYTES_MAX
 DEPTH_MAX: Final = 8  # nesting of any structure of ours; events have EVENT_DEPTH_MAX
 EVENT_DEPTH_MAX: Final = 64

@@ -16,12 +16,12 @@ all who wait.
 
 from __future__ import annotations
 
+from hydra_sync.standing import Standing
 from hydra_sync.store.author import Author
 from hydra_sync.store.directory import create_store, read_manifest, write_manifest
 from hydra_sync.store.log import Log
 from hydra_sync.store.manifest import Manifest
 from hydra_sync.store.opening import Cut, OpeningReport
-from hydra_sync.store.standing import Standing
 from hydra_sync.store.standing_file import read_standing, write_standing
 from hydra_sync.store.store import Store, open_store
 from hydra_sync.store.verify import Finding, VerifyReport, verify_log, verify_segment

@@ -9,6 +9,7 @@ from typing import Final
 
 from hydra_sync.batch import Batch, body_size, seal_batch
 from hydra_sync.chain import Tip
+from hydra_sync.epoch import is_epoch_event
 from hydra_sync.errors import UsageError
 from hydra_sync.identity import NetworkId, SigningKey
 from hydra_sync.limits import BODY_BYTES_MAX, EVENT_BYTES_MAX, EVENTS_PER_BATCH_MAX, UINT_MAX
@@ -84,6 +85,10 @@ class Author:
         batches may then have begun: what is durable of it are its first events. If cancelled, the events
         may or may not be committed.
         """
+        if any(map(is_epoch_event, events)):
+            raise UsageError(
+                "an event that begins as those do which begin an epoch is the log's own: give it another form"
+            )
         pieces = [Piece(_Events(part), size, len(part)) for part, size in _split(events)]
         await self._group.submit(pieces)
         first, last = pieces[0].work.range, pieces[-1].work.range

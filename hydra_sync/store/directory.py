@@ -18,11 +18,11 @@ from hydra_sync.errors import (
     UsageError,
 )
 from hydra_sync.identity import MemberKey
+from hydra_sync.standing import Standing
 from hydra_sync.store.faults import translated
 from hydra_sync.store.files import read_file, replace_file
 from hydra_sync.store.layout import LOGS, MANIFEST, QUARANTINE, LogPlace, index_seqs, segment_seqs
 from hydra_sync.store.manifest import MANIFEST_BYTES_MAX, Manifest, parse_manifest, render
-from hydra_sync.store.standing import Standing
 from hydra_sync.store.standing_file import read_standing, write_standing
 
 __all__ = ["Directory", "create_store", "list_dir", "read_manifest", "write_manifest"]

@@ -10,10 +10,11 @@ import trio
 from hydra_sync.disk import Disk
 from hydra_sync.errors import FormatError, NewerFormatError, StoreDamagedError, StoreError, StoreFullError
 from hydra_sync.limits import TEXT_BYTES_MAX
+from hydra_sync.standing import Standing
 from hydra_sync.store.faults import translated
 from hydra_sync.store.files import read_file, replace_file
 from hydra_sync.store.layout import LogPlace
-from hydra_sync.store.standing import STANDING_BYTES_MAX, Standing, encode_standing, parse_standing
+from hydra_sync.store.standing import STANDING_BYTES_MAX, encode_standing, parse_standing
 
 __all__ = ["StandingFile", "read_standing", "write_standing"]
 

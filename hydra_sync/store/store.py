@@ -13,6 +13,7 @@ from hydra_sync.disk import Disk, Lock
 from hydra_sync.errors import StoreDamagedError, StoreLockedError, UsageError
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
 from hydra_sync.limits import COMMIT_BYTES_MAX, SEGMENT_BYTES
+from hydra_sync.standing import Standing
 from hydra_sync.store.author import Author
 from hydra_sync.store.directory import Directory, list_dir, read_manifest
 from hydra_sync.store.faults import translated
@@ -20,7 +21,6 @@ from hydra_sync.store.layout import LOCK, LOGS, QUARANTINE, LogPlace
 from hydra_sync.store.log import Log, open_log
 from hydra_sync.store.manifest import Manifest
 from hydra_sync.store.opening import Loss, OpeningReport
-from hydra_sync.store.standing import Standing
 from hydra_sync.store.standing_file import StandingFile
 from hydra_sync.tasks import open_tasks
 

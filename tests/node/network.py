@@ -12,8 +12,8 @@ import pytest
 import trio
 
 from hydra_sync import Address, Config, Member, Node, Seams, SigningKey, open_node
-from hydra_sync.config import Restart
 from hydra_sync.channel import TlsChannel
+from hydra_sync.config import Restart
 from hydra_sync.disk import RealDisk
 from hydra_sync.store import Manifest, create_store
 from hydra_sync.sync import Notice

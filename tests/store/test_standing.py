@@ -26,14 +26,15 @@ from tests.store.crashes import Died, die_at
 from tests.store.worlds import ALICE, BOB, NETWORK, make_store, opened, place
 
 PROMISED = Standing(
-    7, b"t" * 16, b"answer", Tip(3, 20, b"h" * 32), amnesiac=True, why="a cut", accepted_loss=(ALICE.member,)
+    7, b"t" * 16, b"i" * 16, b"answer", Tip(3, 20, b"h" * 32), amnesiac=True, why="a cut", without=(ALICE.member,)
 )
 LOG = BOB.member
 GOLDEN = (
-    "847368796472612d73796e63207374616e64696e670158818958206e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e"
+    "847368796472612d73796e63207374616e64696e670158928a58206e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e"
     "6e6e6e6e6e6e6e6e6e6e6e58206b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b055074"
-    "747474747474747474747474747474416183010258206868686868686868686868686868686868686868686868686868"
-    "686868686868f460805820ac3cf7d546118a61c7da926c93ee3d8dfc2046126f89d5302c347343684d8dc2"
+    "747474747474747474747474747474506969696969696969696969696969696941618301025820686868686868686868"
+    "6868686868686868686868686868686868686868686868f460805820bbc4a63f6a7012a943471828089daea63c9978ad"
+    "5a3d014e49921f0862ba34bb"
 )
 
 keys = st.builds(MemberKey, st.binary(min_size=32, max_size=32))
@@ -42,6 +43,7 @@ standings = st.builds(
     Standing,
     numbers,
     st.sampled_from([b"", b"s" * 16]),
+    st.sampled_from([b"", b"i" * 16]),
     st.binary(max_size=ANSWER_BYTES_MAX),
     st.builds(Tip, numbers, numbers, st.binary(min_size=32, max_size=32)),
     st.booleans(),
@@ -63,11 +65,12 @@ def test_the_largest_standing_fits() -> None:
     most = Standing(
         UINT_MAX,
         bytes(16),
+        bytes(16),
         bytes(ANSWER_BYTES_MAX),
         Tip(UINT_MAX, UINT_MAX, bytes(32)),
         amnesiac=True,
         why="x" * TEXT_BYTES_MAX,
-        accepted_loss=(ALICE.member,) * MEMBERS_MAX,
+        without=(ALICE.member,) * MEMBERS_MAX,
     )
     data = encode_standing(most, NETWORK, LOG)
     assert len(data) <= STANDING_BYTES_MAX
@@ -77,7 +80,7 @@ def test_the_largest_standing_fits() -> None:
 def test_the_format_never_changes() -> None:
     """A golden vector of version 1."""
     data = encode_standing(
-        Standing(5, b"t" * 16, b"a", Tip(1, 2, b"h" * 32)), NetworkId(b"n" * 32), MemberKey(b"k" * 32)
+        Standing(5, b"t" * 16, b"i" * 16, b"a", Tip(1, 2, b"h" * 32)), NetworkId(b"n" * 32), MemberKey(b"k" * 32)
     )
     assert data.hex() == GOLDEN
 
