@@ -159,7 +159,7 @@ class _Conflict(NamedTuple):
 
 def _conflicts(left: Sequence[SignedHeader], right: Sequence[SignedHeader]) -> Iterator[_Conflict]:
     """The conflicts of two chains, the lowest first."""
-    return heapq.merge(_of_seqs(left, right), sorted(_of_epochs(left, right)))
+    return heapq.merge(_of_seqs(left, right), _of_epochs(left, right))
 
 
 def _of_seqs(left: Sequence[SignedHeader], right: Sequence[SignedHeader]) -> Iterator[_Conflict]:
@@ -175,6 +175,7 @@ def _of_seqs(left: Sequence[SignedHeader], right: Sequence[SignedHeader]) -> Ite
 
 
 def _of_epochs(left: Sequence[SignedHeader], right: Sequence[SignedHeader]) -> Iterator[_Conflict]:
+    # Epochs rise along both chains, and the places at which they begin with them.
     begun = _beginnings(right)
     for epoch, i in _beginnings(left).items():
         j = begun.get(epoch)

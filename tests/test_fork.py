@@ -139,6 +139,11 @@ def test_the_lowest_conflict_is_the_verdict() -> None:
     assert verdict(left[1:], right[1:]).seq == 7
     said = verdict(left[1:], [ROOT[2], sealed(TRUNK, epoch=3, salt=3)])
     assert (said.kind, said.seq, said.epoch) == (ForkKind.EPOCH, 6, 3)
+    early = [ROOT[1], *grown(Tip.after(ROOT[1]), [1] * 5, epoch=3, salt=4)]
+    late = [ROOT[2], *grown(TRUNK, [1, 1], epoch=3, salt=5)]
+    assert verdict(early, late).seq == 3
+    assert verdict(early[1:], late[1:]).seq == 6
+    assert proven([*ROOT, *late[1:]], [*ROOT[:2], *early[1:]]).verify(NETWORK).seq == 3
 
 
 def test_one_place_for_two_epoch_batches_is_called_a_conflict_of_seqs() -> None:
