@@ -88,7 +88,12 @@ def test_what_is_known_cannot_be_changed_from_outside() -> None:
 
 
 def test_the_same_proof_with_more_headers_changes_nothing() -> None:
-    """Whoever pads a proof makes nobody store or tell it again."""
+    """Whoever pads a proof, before or behind, makes nobody store or tell it again."""
+    trunk = grown(EMPTY, [1])
+    for salt in range(2, 12):  # whichever bytes are less
+        one, two = (grown(Tip.after(trunk[0]), [1], salt=number) for number in (1, salt))
+        assert not knowing(proof(one, two)).learn(proof([*trunk, *one], two))
+        assert not knowing(proof(one, two)).learn(proof(one, [*trunk, *two]))
     one, two = grown(EMPTY, [1, 1], salt=1), grown(EMPTY, [1, 1], salt=2)
     forks = knowing(proof(one[:1], two[:1]))
     assert not forks.learn(proof(one, two))
