@@ -37,7 +37,18 @@ from hydra_sync.limits import (
 )
 from hydra_sync.ranges import SeqRange
 
-__all__ = ["GENESIS_HASH", "Batch", "Header", "body_size", "parse_batch", "parse_batches", "record_size", "seal_batch"]
+__all__ = [
+    "GENESIS_HASH",
+    "Batch",
+    "Header",
+    "SignedHeader",
+    "body_size",
+    "parse_batch",
+    "parse_batches",
+    "parse_signed_header",
+    "record_size",
+    "seal_batch",
+]
 
 FORMAT_VERSION: Final = 1
 GENESIS_HASH: Final = bytes(HASH_BYTES)
@@ -84,6 +95,21 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedHeader:
+    """A header as its author sent it out, of the right form. Whether the signature holds, `verify` says."""
+
+    header: Header
+    cose: bytes
+    hash: bytes
+    """SHA-256 of ``cose``, signature included: what the next batch names as ``prev_hash``."""
+
+    def verify(self, network: NetworkId, author: MemberKey) -> None:
+        """Raise `SignatureError` unless ``author`` signed this header for ``network``."""
+        payload = self.cose[len(_COSE_HEAD) + 1 : -len(_SIGNATURE_HEAD) - SIGNATURE_BYTES]
+        verify(author, _signed_bytes(network, author, payload), self.cose[-SIGNATURE_BYTES:])
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """One record whose form and body hash are right. Whether its author signed it, `verify` says."""
 
@@ -91,11 +117,15 @@ class Batch:
     record: bytes
     cose_size: int
     hash: bytes
-    """SHA-256 of the COSE bytes, signature included: what the next batch names as ``prev_hash``."""
+    """As in `SignedHeader`."""
+
+    @property
+    def signed_header(self) -> SignedHeader:
+        """Proof of what the author said, without the events themselves."""
+        return SignedHeader(self.header, self.cose, self.hash)
 
     @property
     def cose(self) -> bytes:
-        """The signed header, proof of what the author said without the events themselves."""
         return self.record[RECORD_HEAD_BYTES : RECORD_HEAD_BYTES + self.cose_size]
 
     @property
@@ -113,9 +143,7 @@ class Batch:
 
     def verify(self, network: NetworkId, author: MemberKey) -> None:
         """Raise `SignatureError` unless ``author`` signed this batch for ``network``."""
-        cose = self.cose
-        payload = cose[len(_COSE_HEAD) + 1 : -len(_SIGNATURE_HEAD) - SIGNATURE_BYTES]
-        verify(author, _signed_bytes(network, author, payload), cose[-SIGNATURE_BYTES:])
+        self.signed_header.verify(network, author)
 
 
 def body_size(events: Sequence[bytes]) -> int:
@@ -187,6 +215,11 @@ def parse_batch(record: bytes) -> Batch:
         raise FormatError(f"the events of {header.range} are not the ones their header names")
     _parse_body(body, header.count)
     return Batch(header, record, cose_size, hashlib.sha256(cose).digest())
+
+
+def parse_signed_header(cose: bytes) -> SignedHeader:
+    """The header in these COSE bytes. Raises `FormatError` for anything else."""
+    return SignedHeader(_parse_cose(cose), cose, hashlib.sha256(cose).digest())
 
 
 def parse_batches(data: bytes) -> Iterator[Batch]:

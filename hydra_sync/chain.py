@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hydra_sync.batch import GENESIS_HASH, Batch
+from hydra_sync.batch import GENESIS_HASH, Batch, SignedHeader
 from hydra_sync.errors import FormatError, SignatureError
 from hydra_sync.identity import MemberKey, NetworkId
 
@@ -26,7 +26,7 @@ class Tip:
     hash: bytes
 
     @classmethod
-    def after(cls, batch: Batch) -> Tip:
+    def after(cls, batch: Batch | SignedHeader) -> Tip:
         """The tip of a log whose last batch is this one."""
         return cls(batch.header.epoch, batch.header.stop, batch.hash)
 
@@ -39,7 +39,7 @@ class DivergedError(FormatError):
     """A batch is well formed but stands on another history than ours: its author forked, or we did."""
 
 
-def link(tip: Tip, batch: Batch) -> Tip:
+def link(tip: Tip, batch: Batch | SignedHeader) -> Tip:
     """The tip after ``batch``. Raises `DivergedError` unless the batch follows ``tip`` exactly."""
     header = batch.header
     if header.first_seq != tip.next_seq:

@@ -42,7 +42,10 @@ TEXT_BYTES_MAX: Final = 1024  # any reason given for people
 HOLES_MAX: Final = 16  # damaged ranges shown per log; a log with more shows the first ones
 OUTBOX_BYTES_MAX: Final = 8 << 20  # unsent control messages; a peer that never reads is dropped
 OUTBOX_BYTES_LOW: Final = 1 << 20  # above this no more records are read for a peer
-EVIDENCE_BYTES_MAX: Final = 4096  # headers kept of a fork
+FORK_HEADERS_MAX: Final = (
+    240  # of one branch of a fork proof: from a conflict to a signature of an author that spares them
+)
+EVIDENCE_BYTES_MAX: Final = 2 * FORK_HEADERS_MAX * (COSE_BYTES_MAX + 3) + 256  # a fork proof, as a file or a message
 RECEIPT_BATCHES_MAX: Final = 8192  # batches of our own log whose hashes are at hand to check a receipt
 
 # Fetching
@@ -94,6 +97,7 @@ assert COSE_BYTES_MAX > HEADER_BYTES_MAX + SIGNATURE_BYTES + 16
 assert COSE_BYTES_MAX > COSE_PAYLOAD_BYTES_MAX + SIGNATURE_BYTES + 16
 assert MEMBERS_MAX * (KEY_BYTES + COSE_BYTES_MAX + 8) < EVENT_BYTES_MAX  # all answers fit one epoch batch
 assert MEMBERS_MAX * (112 + HOLES_MAX * 19) < CONTROL_BYTES_MAX  # Tips with every number at its largest
+assert EVIDENCE_BYTES_MAX < CONTROL_BYTES_MAX
 assert CREDIT_BYTES >= 2 * DATA_BYTES_TARGET
 assert CREDIT_BYTES * 3 // 4 > FRAME_BYTES_MAX  # credit returns in quarters; the largest record must still fit
 assert CREDIT_BYTES <= CREDIT_BYTES_MAX

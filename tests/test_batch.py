@@ -20,6 +20,7 @@ from hydra_sync.batch import (
     body_size,
     parse_batch,
     parse_batches,
+    parse_signed_header,
     record_size,
     seal_batch,
 )
@@ -341,3 +342,45 @@ def test_a_header_knows_its_range() -> None:
     """First seq and count, half-open."""
     header = Header(0, 5, 3, 0, bytes(32), bytes(32))
     assert (header.range.start, header.range.stop, header.stop) == (5, 8, 8)
+
+
+def test_a_header_stands_alone() -> None:
+    """Its COSE bytes are enough: the same header, hash and signature as those of the whole record."""
+    for batch in CHAIN:
+        signed = parse_signed_header(batch.cose)
+        assert signed == batch.signed_header
+        assert (signed.header, signed.cose, signed.hash) == (batch.header, batch.cose, batch.hash)
+        signed.verify(NETWORK, ALICE.member)
+        with pytest.raises(SignatureError):
+            signed.verify(NETWORK, BOB.member)
+        assert Tip.after(signed) == Tip.after(batch)
+
+
+def test_every_bit_of_a_header_counts() -> None:
+    """Each bit of the COSE bytes, flipped, is refused, and so is every other length of them."""
+    cose = CHAIN[1].cose
+    for bit in range(len(cose) * 8):
+        changed = bytearray(cose)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(FormatError):
+            parse_signed_header(bytes(changed)).verify(NETWORK, ALICE.member)
+    for length in range(len(cose)):
+        with pytest.raises(FormatError):
+            parse_signed_header(cose[:length])
+    with pytest.raises(FormatError):
+        parse_signed_header(cose + b"\0")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    cose=st.binary(max_size=300)
+    | st.tuples(st.integers(0, len(CHAIN[0].cose)), st.binary(max_size=10), st.integers(0, 20)).map(
+        lambda cut: CHAIN[0].cose[: cut[0]] + cut[1] + CHAIN[0].cose[cut[0] + cut[2] :]
+    )
+)
+def test_any_bytes_are_a_header_or_the_one_error(cose: bytes) -> None:
+    """Arbitrary bytes give the header that encodes to them, or `FormatError`."""
+    with contextlib.suppress(FormatError):
+        signed = parse_signed_header(cose)
+        assert signed.cose == cose
+        assert signed.header.encode() in cose

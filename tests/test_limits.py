@@ -5,7 +5,8 @@ from __future__ import annotations
 from hydra_sync import limits
 from hydra_sync.batch import Header, body_size
 from hydra_sync.chain import Tip
-from hydra_sync.identity import MemberKey
+from hydra_sync.fork import ForkProof, encode_proof
+from hydra_sync.identity import MemberKey, NetworkId
 from hydra_sync.ranges import SeqRange
 from hydra_sync.wire import Data, Fork, LogTip, Promise, Tips, encode_frame
 
@@ -38,8 +39,11 @@ def test_the_tips_of_all_logs_fit_a_frame() -> None:
 
 def test_proofs_fit_a_frame() -> None:
     """A fork proof and a promise of the largest size go through."""
-    headers = tuple(bytes(limits.COSE_BYTES_MAX) for _ in range(limits.EVIDENCE_BYTES_MAX // 100))
-    assert encode_frame(Fork(MemberKey(bytes(32)), headers, headers))
+    headers = tuple(bytes(limits.COSE_BYTES_MAX) for _ in range(limits.FORK_HEADERS_MAX))
+    assert len(encode_frame(Fork(MemberKey(bytes(32)), headers, headers))) <= limits.CONTROL_BYTES_MAX
+    assert len(encode_proof(NetworkId(bytes(32)), ForkProof(MemberKey(bytes(32)), headers, headers))) <= (
+        limits.EVIDENCE_BYTES_MAX
+    )
     assert encode_frame(Promise(MemberKey(bytes(32)), MemberKey(bytes(32)), bytes(limits.COSE_BYTES_MAX)))
 
 

@@ -12,6 +12,7 @@ from hydra_sync.cli.chaos_proxy import chaos_proxy
 from hydra_sync.cli.demo import demo
 from hydra_sync.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE, exit_code, leaves
 from hydra_sync.cli.fetch import fetch
+from hydra_sync.cli.fork_proof import fork_proof
 from hydra_sync.cli.init import init
 from hydra_sync.cli.keygen import keygen
 from hydra_sync.cli.read import follow, read
@@ -23,7 +24,7 @@ from hydra_sync.version import VERSION
 
 __all__ = ["cli", "main"]
 
-COMMANDS = (keygen, init, run, append, read, follow, fetch, status, verify, demo, simulate, chaos_proxy)
+COMMANDS = (keygen, init, run, append, read, follow, fetch, status, verify, fork_proof, demo, simulate, chaos_proxy)
 
 
 class _InOrder(click.Group):

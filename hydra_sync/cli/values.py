@@ -14,7 +14,7 @@ from hydra_sync.node import Event
 
 SHOWN_MAX: Final = 60  # characters of a wrong value that its error repeats
 
-__all__ = ["INPUT_FORMATS", "event_json", "event_line", "input_format_option", "parse_value"]
+__all__ = ["INPUT_FORMATS", "event_json", "event_line", "input_format_option", "parse_value", "time_text"]
 
 
 def _short(text: str) -> str:
@@ -73,10 +73,11 @@ def event_json(event: Event, alias: str) -> dict[str, object]:
 
 def event_line(event: Event) -> str:
     """An event for people, on one line."""
-    return f"{event.seq:>8}  {_time(event.time_us)}  {_shown(event)}"
+    return f"{event.seq:>8}  {time_text(event.time_us)}  {_shown(event)}"
 
 
-def _time(time_us: int) -> str:
+def time_text(time_us: int) -> str:
+    """A wall clock time for people, in UTC; any integer has one."""
     try:
         time = datetime.datetime.fromtimestamp(time_us / 1e6, datetime.UTC)
     except (ValueError, OverflowError, OSError):  # beyond the year 9999, or what the system's clock can tell

@@ -19,7 +19,7 @@ from hydra_sync.limits import (
     AGENT_BYTES_MAX,
     COSE_BYTES_MAX,
     CREDIT_BYTES_MAX,
-    EVIDENCE_BYTES_MAX,
+    FORK_HEADERS_MAX,
     FRAME_BYTES_MAX,
     HASH_BYTES,
     HOLES_MAX,
@@ -527,5 +527,5 @@ def _parse_holes(items: tuple[object, ...], next_seq: int) -> tuple[SeqRange, ..
 
 
 def _parse_headers(value: object) -> tuple[bytes, ...]:
-    headers = array(value, most=EVIDENCE_BYTES_MAX // 100)
+    headers = array(value, most=FORK_HEADERS_MAX)
     return tuple(byte_string(header, most=COSE_BYTES_MAX) for header in headers)

@@ -13,7 +13,7 @@ from hydra_sync.chain import Tip
 from hydra_sync.encoding import encode
 from hydra_sync.errors import PeerError
 from hydra_sync.identity import MemberKey, SigningKey, network_id
-from hydra_sync.limits import CREDIT_BYTES_MAX, MEMBERS_MAX, TEXT_BYTES_MAX, UINT_MAX
+from hydra_sync.limits import CREDIT_BYTES_MAX, FORK_HEADERS_MAX, MEMBERS_MAX, TEXT_BYTES_MAX, UINT_MAX
 from hydra_sync.ranges import SeqRange
 from hydra_sync.wire import (
     Cancel,
@@ -254,7 +254,7 @@ def tips(at: int, value: object) -> tuple[object, ...]:
         (2, KEY),
         (2, b"", 1),
         (9, KEY, (), (bytes(257),)),
-        (9, KEY, (), (b"",) * 41),
+        (9, KEY, (), (b"",) * (FORK_HEADERS_MAX + 1)),
         (9, KEY, b"", ()),
         (12, 7, ""),
         (12, 0, "x" * (TEXT_BYTES_MAX + 1)),
