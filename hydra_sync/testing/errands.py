@@ -55,15 +55,18 @@ def record_seed(
     return {"digest": outcome.digest, "files": [trace, *([html] if drawn else [])]}
 
 
-def write_diagram(outcome: Outcome, path: Path) -> bool:
-    """Write a recorded outcome as a space-time diagram; False if this installation draws none."""
+def write_diagram(outcome: Outcome, path: Path, *, replay: str | None = None) -> bool:
+    """Write a recorded outcome as a space-time diagram, with the command that runs it again, if not the usual one.
+
+    False if this installation draws none.
+    """
     try:
         view = importlib.import_module("hydra_sync.testing.view")
     except ModuleNotFoundError:
         return False
     if not hasattr(view, "write_html"):
         return False
-    view.write_html(outcome, path)
+    view.write_html(outcome, path, replay=replay)
     return True
 
 
