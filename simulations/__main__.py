@@ -52,8 +52,8 @@ def run(scenario: str, seed: int, as_json: bool, **options: Any) -> None:
 def campaign(seeds: range, names: Sequence[str], as_json: bool, **options: Any) -> None:
     """Run many seeds on all cores, and go on where the last campaign on the same code ended.
 
-    Exits with 1 if a seed fails, if a kind of fault never had an effect, or if a seed runs differently in
-    another process. Failing seeds are shrunk; setup, trace and diagram of each lie beside the results.
+    Exits with 1 if a seed fails, if a seed runs differently in another process, or if a kind of fault that
+    the scenarios may draw was in no plan, or never had an effect, once there were enough runs to tell. Failing seeds are shrunk; setup, trace and diagram of each lie beside the results.
     """
     specs = [spec for name in names or [OURS] for spec in find_scenarios(_full(name))]
     chosen = take_campaign(tuple(dict.fromkeys(specs)), seeds, options)

@@ -51,6 +51,11 @@ class Simulation:
     def name(self) -> str:
         return self.function.__name__
 
+    @property
+    def fault_kinds(self) -> tuple[str, ...]:
+        """The kinds of fault that its plans may have."""
+        return self.swarm.fault_kinds
+
     def __repr__(self) -> str:
         return f"<simulation {self.__module__}:{self.name}>"
 

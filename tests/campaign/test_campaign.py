@@ -124,10 +124,11 @@ def invoke(*words: str) -> Result:
 
 def test_toothless_faults_and_unhit_signals_are_reported(tmp_path: Path) -> None:
     """Faults that never have an effect fail the campaign; a signal does so if it is to be strict."""
-    done = invoke(f"{TOYS}:toothless", "--seeds", "0:12", "--jobs", "1", "--out", str(tmp_path))
+    done = invoke(f"{TOYS}:toothless", "--seeds", "0:50", "--jobs", "1", "--out", str(tmp_path))
     assert done.exit_code == 1
     for kind in ("Clog", "Cut", "Rot"):
-        assert f"FAILED: {kind} was in 12 plans and never had an effect" in done.output
+        assert f"FAILED: {kind} was in 50 plans and never had an effect" in done.output
+    assert "FAILED: Wipe was in none of 50 plans" in done.output
     assert "Pause was in" not in done.output
     lenient = ("--seeds", "0:1", "--jobs", "1", "--out", str(tmp_path), "--check-every", "0")
     assert "note: the signal 'dreamt' was never hit" in invoke(f"{TOYS}:peaceful", *lenient).output
