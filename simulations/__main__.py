@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from hydra_sync.cli.campaigning import SEEDS, run_many, run_one
-from hydra_sync.cli.exits import EXIT_USAGE
+from hydra_sync.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE
 from hydra_sync.cli.options import json_option
 from hydra_sync.cli.simulate import campaign_options, single_options, take_campaign, take_single
 from hydra_sync.errors import UsageError
@@ -53,7 +53,8 @@ def campaign(seeds: range, names: Sequence[str], as_json: bool, **options: Any) 
     """Run many seeds on all cores, and go on where the last campaign on the same code ended.
 
     Exits with 1 if a seed fails, if a seed runs differently in another process, or if a kind of fault that
-    the scenarios may draw was in no plan, or never had an effect, once there were enough runs to tell. Failing seeds are shrunk; setup, trace and diagram of each lie beside the results.
+    the scenarios may draw was in no plan, or never had an effect, once there were enough runs to tell.
+    Failing seeds are shrunk; setup, trace and diagram of each lie beside the results.
     """
     specs = [spec for name in names or [OURS] for spec in find_scenarios(_full(name))]
     chosen = take_campaign(tuple(dict.fromkeys(specs)), seeds, options)
@@ -82,6 +83,8 @@ def main() -> None:
     except UsageError as error:
         click.echo(f"simulations: {error}", err=True)
         code = EXIT_USAGE
+    except (click.Abort, KeyboardInterrupt):
+        code = EXIT_INTERRUPTED
     sys.exit(code)
 
 

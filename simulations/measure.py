@@ -124,7 +124,7 @@ def _run(calls: Sequence[Call], out: Path, jobs: int, scheduler: str | None) -> 
             progress(len(rows))
 
         if scheduler is not None:
-            call_all_on_dask(calls, scheduler, jobs, take)
+            call_all_on_dask(calls, scheduler, jobs, take, chunk_max=1)
         else:
             call_all(calls, jobs, take)
         ordered = [rows[place] for place in range(len(calls))]

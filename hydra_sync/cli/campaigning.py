@@ -106,7 +106,13 @@ def run_many(campaign: Campaign, replay: Replay, *, with_shrinking: bool, shrink
             if verdict.failure is not None and verdict.environment == USUAL:
                 _say_failed(console, verdict, replay)
 
-        tally = run_campaign(campaign, on_verdict)
+        try:
+            tally = run_campaign(campaign, on_verdict)
+        except KeyboardInterrupt:
+            words = f"{count(pace.runs, 'new run')} in {pace.wall_s:.1f} s: {pace.words}"
+            say(console, f"interrupted after {words}; they are in {campaign.results}", "yellow")
+            say(console, "the same command goes on from there")
+            raise
     directory = campaign.results.parent
     findings = _look_into(console, tally, directory, campaign.jobs, with_shrinking, shrink_s_max)
     repeats = {finding.verdict.key: _finding_words(replay, finding) for finding in findings}

@@ -94,6 +94,39 @@ def test_a_killed_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
     assert report(words)[1]["new_runs"] == 0
 
 
+def interrupt(words: list[str], results: Path) -> subprocess.CompletedProcess[str]:
+    """What a campaign says when Ctrl-C reaches it and all of its processes, a few new verdicts in."""
+
+    def lines() -> int:
+        return results.read_bytes().count(b"\n") if results.exists() else 0
+
+    enough, deadline = lines() + 5, time.monotonic() + 60
+    with subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        while lines() < enough and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        out, errors = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(words, process.returncode, out, errors)
+
+
+def test_an_interrupted_campaign_says_how_far_it_came(tmp_path: Path) -> None:
+    """Every verdict that is counted is in the file, and none is asked for again."""
+    results = tmp_path / "results.jsonl"
+    done = interrupt(campaign(tmp_path, "peaceful", "0:1000"), results)
+    known = results.read_bytes().count(b"\n")
+    assert done.returncode == 130
+    assert f"interrupted after {known} new runs in " in done.stdout
+    assert "virtual seconds per wall second" in done.stdout
+    assert "Traceback" not in done.stderr
+    again = interrupt(campaign(tmp_path, "peaceful", "0:1000"), results)
+    more = results.read_bytes().count(b"\n") - known
+    assert f"interrupted after {more} new runs in " in again.stdout
+    seeds = [(one["seed"], one["environment"]) for one in map(json.loads, results.read_text().splitlines())]
+    assert len(seeds) == len(set(seeds))
+
+
 @pytest.mark.parametrize("scenario", ["by-hash", "by-address"])
 def test_what_depends_on_the_process_is_found_out(tmp_path: Path, scenario: str) -> None:
     """One seed in so many is run twice; where the two part is told."""
