@@ -15,6 +15,7 @@ from hydra_sync.testing.campaign import Campaign
 from hydra_sync.testing.findings import Finding
 from hydra_sync.testing.tally import Tally, count, short_name
 from hydra_sync.testing.verdicts import Key, Verdict
+from hydra_sync.testing.view.words import fault_in_words
 
 __all__ = ["Pace", "count", "campaign_json", "say", "show_campaign", "show_finding"]
 
@@ -68,7 +69,7 @@ def show_finding(console: Console, finding: Finding, again: str) -> None:
             f"{setup.seconds:g} s, {count(setup.operations, 'operation')}; it fails {order}, with the faults:",
         )
         for fault in setup.plan:
-            say(console, f"    {fault}")
+            say(console, f"    {fault_in_words(fault)}")
     say(console, f"  again:  {again}")
     for path in finding.files:
         say(console, f"  see     {path}")

@@ -45,13 +45,22 @@ def shrink_seed(scenario: str, seed: int, runs_max: int, seconds_max: float) -> 
 
 
 def record_seed(
-    scenario: str, seed: int, setup: str | None, policy: Policy, trace: str, html: str | None = None
+    scenario: str,
+    seed: int,
+    setup: str | None,
+    policy: Policy,
+    trace: str,
+    html: str | None = None,
+    replay: str | None = None,
 ) -> dict[str, object]:
-    """Run once more, write the trace and, if there is a way to, the diagram; the digest, and what was written."""
+    """Run once more, write the trace and, if there is a way to, the diagram; the digest, and what was written.
+
+    ``replay`` is the command that the diagram shows.
+    """
     found, code = _find(scenario)
     outcome = found.run(seed, None if setup is None else Setup.from_json(setup), record=True, policy=policy)
     write_trace(outcome, Path(trace), code)
-    drawn = html is not None and write_diagram(outcome, Path(html))
+    drawn = html is not None and write_diagram(outcome, Path(html), replay=replay)
     return {"digest": outcome.digest, "files": [trace, *([html] if drawn else [])]}
 
 

@@ -127,8 +127,8 @@ class Tally:
     def remarks(self) -> list[str]:
         """What is not a failure, and yet to be known."""
         words = []
-        if not self._strict:
-            words += [f"the signal {name!r} was never hit" for name in self.unhit]
+        if not self._strict and self.unhit:
+            words.append(f"signals that were never hit: {', '.join(map(repr, self.unhit))}")
         for kind, plans in sorted(self.planned.items()):
             if not self.bit[kind] and kind not in self.toothless:
                 words.append(f"{kind} had no effect in the {count(plans, 'plan')} that had it; that is too few to tell")

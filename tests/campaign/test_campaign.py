@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shlex
@@ -61,6 +62,7 @@ def test_a_failing_seed_is_found_shrunk_and_replayed(tmp_path: Path) -> None:
     assert (header["seed"], header["failure"]["invariant"]) == (3, "S4")
     assert all(cause < number for number, _, _, _, _, cause, _ in rows)
     assert json.loads(again.stdout)["digest"] == header["digest"]
+    assert finding["replay"] in html.unescape(Path(finding["files"][1]).read_text())
 
 
 def test_people_are_told_how_to_see_it_again(tmp_path: Path) -> None:
@@ -164,7 +166,7 @@ def test_toothless_faults_and_unhit_signals_are_reported(tmp_path: Path) -> None
     assert "FAILED: Wipe was in none of 50 plans" in done.output
     assert "Pause was in" not in done.output
     lenient = ("--seeds", "0:1", "--jobs", "1", "--out", str(tmp_path), "--check-every", "0")
-    assert "note: the signal 'dreamt' was never hit" in invoke(f"{TOYS}:peaceful", *lenient).output
+    assert "note: signals that were never hit: 'dreamt'" in invoke(f"{TOYS}:peaceful", *lenient).output
     assert invoke(f"{TOYS}:peaceful", *lenient, "--strict").exit_code == 1
 
 
@@ -175,6 +177,11 @@ def test_one_seed_can_be_recorded_and_run_from_an_edited_setup(tmp_path: Path) -
     assert done.exit_code == 1
     assert f"again:  hydra-sync simulate {TOYS}:every-third --seed 6\n" in done.output
     assert json.loads(trace.read_text().splitlines()[0])["seed"] == 6
+    perfetto, shiviz = tmp_path / "perfetto.json", tmp_path / "shiviz.log"
+    drawn = invoke(f"{TOYS}:every-third", "--seed", "6", "--perfetto", str(perfetto), "--shiviz", str(shiviz))
+    assert json.loads(perfetto.read_text())["otherData"]["seed"] == 6
+    assert "(?<clock>" in drawn.output
+    assert '{"n0": 1} start' in shiviz.read_text()
     small.write_text(small.read_text().replace('"nodes": 1', '"nodes": 2'))
     again = invoke(f"{TOYS}:every-third", "--seed", "6", "--setup", str(small), "--fifo")
     assert "2 nodes, 0 operations, 0 faults" in again.output
@@ -185,3 +192,13 @@ def test_one_seed_can_be_recorded_and_run_from_an_edited_setup(tmp_path: Path) -
 def test_seeds_are_a_range(words: list[str]) -> None:
     """Half-open, and not empty."""
     assert invoke(f"{TOYS}:peaceful", *words).exit_code == 2
+
+
+def test_a_bug_is_planted_in_place_of_a_scenario() -> None:
+    """One of the two has to be named; the list names all bugs."""
+    listed = run(python("-m", "simulations", "list")).stdout
+    assert "--mutant S1                 an append returns before its sync" in listed
+    for words in ([], ["swarm", "--mutant", "S1"]):
+        done = run(python("-m", "simulations", "run", *words))
+        assert done.returncode == 2
+        assert "name a scenario, or a --mutant" in done.stderr

@@ -125,7 +125,7 @@ def test_a_fault_that_was_in_no_plan_fails_the_campaign() -> None:
 
 def test_a_signal_that_was_never_hit_is_told() -> None:
     """And fails a strict campaign."""
-    assert tally_of(GOOD).remarks == ["the signal 'unseen' was never hit"]
+    assert tally_of(GOOD).remarks == ["signals that were never hit: 'unseen'"]
     assert tally_of(GOOD, strict=True).complaints == ["the signal 'unseen' was never hit"]
     assert tally_of(GOOD, replace(GOOD, seed=5, signals={"unseen": 2})).unhit == []
 
