@@ -34,6 +34,7 @@ class SimulationItem(pytest.Item):
     def __init__(self, *, simulation: Simulation, name: str, parent: pytest.Collector) -> None:
         super().__init__(name, parent)
         self.simulation = simulation
+        self.obj = simulation  # other plugins look at what an item runs; pytest-trio does without asking
         self.own_markers.extend(_marks(simulation))
         self.keywords.update((mark.name, mark) for mark in self.own_markers)
 

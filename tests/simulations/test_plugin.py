@@ -104,6 +104,12 @@ def test_simulations_are_tests(tests: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*seed 0 breaks UsageError:*n9*", "*pytest checks/test_it.py::TestIn::test_a_class *"])
 
 
+def test_pytest_trio_lets_them_be(tests: pytest.Pytester) -> None:
+    """Also where it takes every async test for its own."""
+    tests.makeini(f"{STRICT}trio_mode = true\n")
+    run(tests).assert_outcomes(passed=2, failed=2, xfailed=1)
+
+
 def test_seeds_can_be_chosen(tests: pytest.Pytester) -> None:
     assert "seeds [0]" in run(tests, "--sim-seeds", "1", "-k", "writes or seeds").stdout.str()
     assert "seeds [7]" in run(tests, "--sim-seed", "7", "-k", "writes or seeds").stdout.str()
