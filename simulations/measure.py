@@ -68,8 +68,9 @@ def measure(
     node loses its power halfway through the writing, and comes back behind its end.
 
     Work grows with more than the square of the nodes. As it comes, a row takes one core about 0.2 s with
-    3 nodes, 3 s with 10, 15 s with 20, 3 min and 250 MB with 50, 20 min and 1 GB with 100: for large networks,
-    take fewer --seeds, --set events=10, or a --scheduler. Rows are in the table as soon as they are there.
+    3 nodes, 3 s with 10, 15 s with 20, 3 min and 250 MB with 50, and by reckoning 20 min and 1 GB with 100:
+    for large networks, take fewer --seeds, --set events=10, or a --scheduler. Rows are in the table as soon
+    as they are there.
     """
     draw = _load_plot() if plot_file is not None else None
     parsed = [parse_sweep(text) for text in sweeps]
