@@ -9,16 +9,25 @@ from typing import Any, Final
 import click
 
 from hydra_sync.cli.campaigning import SEEDS, run_many, run_one
-from hydra_sync.cli.exits import EXIT_USAGE
+from hydra_sync.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE
 from hydra_sync.cli.options import json_option
 from hydra_sync.cli.simulate import campaign_options, single_options, take_campaign, take_single
 from hydra_sync.errors import UsageError
 from hydra_sync.testing.loading import find_scenarios
 from simulations.measure import measure
+from simulations.mutants import MUTANTS
 
 __all__ = ["main"]
 
 OURS: Final = "simulations.scenarios"
+_MUTANT: Final = "simulations.mutants:mutant_"
+
+mutant_option = click.option(
+    "--mutant",
+    type=click.Choice(list(MUTANTS)),
+    metavar=f"[{'|'.join(MUTANTS)}]",
+    help="Run a product with a bug, one that this invariant must find, in a scenario of its own (see list).",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -28,34 +37,41 @@ def simulations() -> None:
 
 @simulations.command("list")
 def list_scenarios() -> None:
-    """List the scenarios."""
+    """List the scenarios, and the bugs that --mutant plants."""
     for name, scenario in find_scenarios(OURS).items():
         first_line = (getattr(scenario, "__doc__", None) or "").strip().partition("\n")[0]
         click.echo(f"{name.rpartition(':')[2]:<28}{first_line}")
+    for name, mutant in MUTANTS.items():
+        click.echo(f"{f'--mutant {name}':<28}{mutant.bug}")
 
 
-@simulations.command(epilog="Example: python -m simulations run converges --seed 17 --record trace.jsonl")
-@click.argument("scenario")
+@simulations.command(epilog="Example: python -m simulations run swarm --seed 17 --html run.html")
+@click.argument("scenario", required=False)
+@mutant_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Run this seed.")
 @single_options
 @json_option("what came of it")
-def run(scenario: str, seed: int, as_json: bool, **options: Any) -> None:
+def run(scenario: str | None, mutant: str | None, seed: int, as_json: bool, **options: Any) -> None:
     """Run one seed of one of our SCENARIOs (see list). Exits with 1 if it fails."""
-    sys.exit(run_one(take_single(_full(scenario), seed, options), _replay, as_json=as_json))
+    (name,) = _chosen([scenario] if scenario else [], mutant)
+    sys.exit(run_one(take_single(name, seed, options), _replay, as_json=as_json))
 
 
 @simulations.command(epilog="Example: python -m simulations campaign --seeds 0:200 --jobs 2")
 @click.option("--seeds", type=SEEDS, default="0:200", show_default=True, help="The seeds to run, of each scenario.")
 @click.option("--scenario", "names", metavar="S", multiple=True, help="Only this one; repeat for each.  [default: all]")
+@mutant_option
 @campaign_options
 @json_option("what came of it")
-def campaign(seeds: range, names: Sequence[str], as_json: bool, **options: Any) -> None:
+def campaign(seeds: range, names: Sequence[str], mutant: str | None, as_json: bool, **options: Any) -> None:
     """Run many seeds on all cores, and go on where the last campaign on the same code ended.
 
-    Exits with 1 if a seed fails, if a kind of fault never had an effect, or if a seed runs differently in
-    another process. Failing seeds are shrunk; setup, trace and diagram of each lie beside the results.
+    Exits with 1 if a seed fails, if a seed runs differently in another process, or if a kind of fault that
+    the scenarios may draw was in no plan, or never had an effect, once there were enough runs to tell.
+    Failing seeds are shrunk; setup, trace and diagram of each lie beside the results.
     """
-    specs = [spec for name in names or [OURS] for spec in find_scenarios(_full(name))]
+    chosen_names = _chosen(names, mutant) if names or mutant else [OURS]
+    specs = [spec for name in chosen_names for spec in find_scenarios(name)]
     chosen = take_campaign(tuple(dict.fromkeys(specs)), seeds, options)
     with_shrinking, shrink_s_max = not options["no_shrink"], options["shrink_s_max"]
     sys.exit(run_many(chosen, _replay, with_shrinking=with_shrinking, shrink_s_max=shrink_s_max, as_json=as_json))
@@ -64,12 +80,21 @@ def campaign(seeds: range, names: Sequence[str], as_json: bool, **options: Any) 
 simulations.add_command(measure)
 
 
+def _chosen(names: Sequence[str], mutant: str | None) -> list[str]:
+    """The full names of our scenarios, or of a mutant's own."""
+    if bool(names) == bool(mutant):
+        raise UsageError("name a scenario, or a --mutant, which has one of its own (see list)")
+    return [f"{_MUTANT}{mutant}"] if mutant else list(map(_full, names))
+
+
 def _full(name: str) -> str:
     return name if ":" in name or name == OURS else f"{OURS}:{name}"
 
 
 def _replay(scenario: str, seed: int) -> list[str]:
-    return ["python", "-m", "simulations", "run", scenario.removeprefix(f"{OURS}:"), "--seed", str(seed)]
+    bug = scenario.removeprefix(_MUTANT)
+    what = [scenario.removeprefix(f"{OURS}:")] if bug == scenario else ["--mutant", bug]
+    return ["python", "-m", "simulations", "run", *what, "--seed", str(seed)]
 
 
 def main() -> None:
@@ -82,6 +107,8 @@ def main() -> None:
     except UsageError as error:
         click.echo(f"simulations: {error}", err=True)
         code = EXIT_USAGE
+    except (click.Abort, KeyboardInterrupt):
+        code = EXIT_INTERRUPTED
     sys.exit(code)
 
 

@@ -80,6 +80,8 @@ class _Experiment:
         self.writers = self.names[: max(1, min(conditions.writers, conditions.nodes - 1))]
         self.away = self.names[-1]
         self.configs: dict[str, Config] = {}
+        self.within_reach: dict[str, tuple[str, ...]] = {}
+        """The other nodes that each is linked with."""
         self.nodes: dict[str, Node] = {}
         self.sent: Counter[str] = Counter()
         self.resync: Counter[str] = Counter()
@@ -146,8 +148,11 @@ class _Experiment:
         """Everybody knows all members, and the addresses of those whom it can reach."""
         keys = [SigningKey(bytes([1 + i // 250, i % 250]) + bytes(30)) for i in range(len(self.names))]
         for i, name in enumerate(self.names):
+            near = [other for j, other in enumerate(self.names) if i != j and self.conditions.linked(i, j)]
+            self.within_reach[name] = tuple(near)
+            known = {name, *near}
             members = tuple(
-                Member(other, keys[j].member, self._address(other) if self.conditions.linked(i, j) or i == j else None)
+                Member(other, keys[j].member, self._address(other) if other in known else None)
                 for j, other in enumerate(self.names)
             )
             self.configs[name] = Config(
@@ -219,12 +224,11 @@ class _Experiment:
         """Whether everybody who can reach another has a session with it."""
         if len(self.nodes) < len(self.names):
             return False
-        index = {name: i for i, name in enumerate(self.names)}
-        return all(
-            member.connected or member.me or not self.conditions.linked(index[name], index[member.alias])
-            for name, node in self.nodes.items()
-            for member in node.status().members
-        )
+        return all(self._has_met(name, node) for name, node in self.nodes.items())
+
+    def _has_met(self, name: str, node: Node) -> bool:
+        connected = {member.alias for member in node.status().members if member.connected}
+        return connected.issuperset(self.within_reach[name])
 
     def _holds_all(self, name: str, stop: int) -> bool:
         logs = [self.configs[writer].key.member for writer in self.writers]

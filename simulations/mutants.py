@@ -278,6 +278,7 @@ def _append_only_when_all_are_here(patches: Patches) -> None:
 
 
 _CRASHES: Final = SMALL.only("crash", "torn")
+_OUTAGES: Final = SMALL.only("crash", "torn", "partition")
 _TORN: Final = replace(SMALL, nodes=(2, 2), operations=(30, 60), each=(4, 8)).only("torn")
 _MEETINGS: Final = SMALL.only("reset", "crash")
 _CALM: Final = replace(SMALL, kinds=())
@@ -285,7 +286,7 @@ _CALM: Final = replace(SMALL, kinds=())
 MUTANTS: Final[dict[str, Mutant]] = {
     mutant.invariant: mutant
     for mutant in (
-        Mutant("S1", "an append returns before its sync", _never_sync, simulate(swarm=_CRASHES)(converge)),
+        Mutant("S1", "an append returns before its sync", _never_sync, simulate(swarm=_OUTAGES)(converge)),
         Mutant("S2", "peers see a batch before it is synced", _sync_late, simulate(swarm=_TORN)(converge)),
         Mutant(
             "S3",

@@ -38,7 +38,8 @@ def plot(rows: Sequence[dict[str, object]], over: str, path: Path) -> None:
                 axis.plot(list(medians), list(medians.values()), "-o", color=color, markersize=4, label=label)
         axis.set_title(title, fontsize=10)
         axis.set_xlabel(over)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.04 * axis.get_ylim()[1])  # from 0 on, and no dot at the very top
+        axis.yaxis.set_major_formatter("{x:,.10g}")
         axis.grid(visible=True, alpha=0.25)
     if nodes != [0]:
         figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(nodes))

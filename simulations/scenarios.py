@@ -13,8 +13,8 @@ from simulations.invariants import FEATURES
 
 __all__ = ["behind", "damage", "hostile", "quiet", "swarm"]
 
-_all_sound = sometimes("a plan with damage leaves all members sound")
-_two_hostile = sometimes("two members are hostile at once")
+_all_sound = sometimes("a plan with damage leaves all members sound", cluster=True)
+_two_hostile = sometimes("two members are hostile at once", cluster=True)
 
 DAMAGED: Final = Swarm(seconds=(5, 20), operations=(10, 40), kinds=("crash", "one_way", *DAMAGING), each=(1, 2))
 LATE: Final = Swarm(nodes=(3, 5), seconds=(2, 10), operations=(5, 20), each=(1, 2), on_ppm=250_000)

@@ -74,6 +74,7 @@ def test_a_whole_configuration(home: Path) -> None:
         listen=Address("127.0.0.1", 5001),
         advertise=Address("::1", 5001),
         peers=(Address("127.0.0.1", 5002),),
+        restart="trust-disk",
     )
     assert config.network_id == network_id("our head", [ALICE.member, BOB.member])
     assert config.me == Member("alice", ALICE.member)

@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hydra_sync.testing.campaign import Campaign
-from hydra_sync.testing.faults import FAULT_KINDS
 from hydra_sync.testing.findings import Finding
 from hydra_sync.testing.tally import Tally, count, short_name
 from hydra_sync.testing.verdicts import Key, Verdict
+from hydra_sync.testing.view.words import fault_in_words
 
 __all__ = ["Pace", "count", "campaign_json", "say", "show_campaign", "show_finding"]
 
@@ -69,7 +69,7 @@ def show_finding(console: Console, finding: Finding, again: str) -> None:
             f"{setup.seconds:g} s, {count(setup.operations, 'operation')}; it fails {order}, with the faults:",
         )
         for fault in setup.plan:
-            say(console, f"    {fault}")
+            say(console, f"    {fault_in_words(fault)}")
     say(console, f"  again:  {again}")
     for path in finding.files:
         say(console, f"  see     {path}")
@@ -82,9 +82,6 @@ def show_campaign(console: Console, campaign: Campaign, tally: Tally, pace: Pace
         console.print(_faults(tally))
     if tally.signals:
         console.print(_signals(tally))
-    untried = sorted(FAULT_KINDS.keys() - tally.planned.keys())
-    if tally.planned and untried:
-        say(console, f"kinds of fault that were in no plan: {', '.join(untried)}")
     known = tally.runs + tally.second_runs - pace.runs
     before = f" ({known:,} more were known)" if known else ""
     say(console, f"{count(pace.runs, 'run')} in {pace.wall_s:.1f} s{before}: {pace.words}")
@@ -132,6 +129,7 @@ def campaign_json(
         "planned": dict(sorted(tally.planned.items())),
         "bit": {kind: tally.bit[kind] for kind in sorted(tally.planned)},
         "toothless": tally.toothless,
+        "missing": tally.missing,
         "effects": dict(sorted(tally.effects.items())),
         "signals": dict(sorted(tally.signals.items())),
         "unhit": tally.unhit,

@@ -8,21 +8,21 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from hydra_sync.cli.campaign_report import Pace, campaign_json, count, say, show_campaign, show_finding
+from hydra_sync.cli.progress import long_progress, time_left
 from hydra_sync.errors import UsageError
 from hydra_sync.testing.campaign import Campaign, run_campaign
 from hydra_sync.testing.errands import write_diagram
+from hydra_sync.testing.exports import SHIVIZ_REGEX, perfetto_json, shiviz_log
 from hydra_sync.testing.findings import Finding, explain_difference, look_into, worth_a_look
 from hydra_sync.testing.loading import find_scenario
 from hydra_sync.testing.replay import read_setup, write_setup, write_trace
@@ -35,7 +35,6 @@ from hydra_sync.testing.verdicts import USUAL, Verdict, code_version
 __all__ = ["EXIT_FOUND", "SEEDS", "Replay", "Single", "run_many", "run_one"]
 
 EXIT_FOUND: Final = 1  # a bug was found, as when a test fails
-NEWS_S: Final = 30.0  # between lines of progress where there is no terminal to draw on
 
 Replay = Callable[[str, int], Sequence[str]]
 """The words of the command that runs a seed of a scenario (``MODULE:SCENARIO``) once more."""
@@ -66,7 +65,14 @@ class Single:
     policy: Policy = "random"
     trace_file: Path | None = None
     html_file: Path | None = None
+    perfetto_file: Path | None = None
+    shiviz_file: Path | None = None
     shrink_to: Path | None = None
+
+    @property
+    def record(self) -> bool:
+        """Whether anything is to be made of what happens."""
+        return any((self.trace_file, self.html_file, self.perfetto_file, self.shiviz_file))
 
 
 def run_one(single: Single, replay: Replay, *, as_json: bool) -> int:
@@ -74,17 +80,16 @@ def run_one(single: Single, replay: Replay, *, as_json: bool) -> int:
     console = Console(stderr=as_json)
     scenario = find_scenario(single.scenario)
     setup = scenario.draw(single.seed) if single.setup_file is None else read_setup(single.setup_file)
-    record = single.trace_file is not None or single.html_file is not None
     say(console, f"{scenario.name}, seed {single.seed}: {_setup_words(setup)}")
     began_s = time.perf_counter()
-    outcome = scenario.run(single.seed, setup, record=record, policy=single.policy)
+    outcome = scenario.run(single.seed, setup, record=single.record, policy=single.policy)
     wall_s = time.perf_counter() - began_s
     say(
         console,
         f"{outcome.virtual_s:.3f} virtual seconds in {wall_s:.2f} s, {outcome.steps:,} steps, digest {outcome.digest}",
     )
-    _write_files(console, single, outcome)
     words = _replay_words(replay, single.scenario, single.seed, single.setup_file, single.policy)
+    _write_files(console, single, outcome, words)
     shrunk = _say_failure(console, single, scenario, outcome, words, replay)
     if as_json:
         verdict = Verdict.of(outcome, code_version(single.scenario), single.scenario, wall_s)
@@ -98,17 +103,34 @@ def run_many(campaign: Campaign, replay: Replay, *, with_shrinking: bool, shrink
     console = Console(stderr=as_json)
     began_s = time.perf_counter()
     pace = Pace()
-    with _progress(campaign.size) as show_progress:
+    total = campaign.size
+    with long_progress(total) as show_progress:
 
         def on_verdict(verdict: Verdict, tally: Tally) -> None:
             pace.add(verdict, time.perf_counter() - began_s)
-            show_progress(tally, pace)
+            show_progress(tally.runs + tally.second_runs, _progress_words(tally, pace, total))
             if verdict.failure is not None and verdict.environment == USUAL:
                 _say_failed(console, verdict, replay)
 
-        tally = run_campaign(campaign, on_verdict)
+        try:
+            tally = run_campaign(campaign, on_verdict)
+        except KeyboardInterrupt:
+            words = f"{count(pace.runs, 'new run')} in {pace.wall_s:.1f} s: {pace.words}"
+            say(console, f"interrupted after {words}; they are in {campaign.results}", "yellow")
+            say(console, "the same command goes on from there")
+            raise
     directory = campaign.results.parent
-    findings = _look_into(console, tally, directory, campaign.jobs, with_shrinking, shrink_s_max)
+    chosen = worth_a_look(tally)
+    if chosen:
+        what = "Shrinking" if with_shrinking else "Recording"
+        say(console, f"{what} the {len(chosen)} shortest failing runs, at most two of each bug")
+    findings = look_into(
+        *(chosen, directory),
+        jobs=campaign.jobs,
+        shrink=with_shrinking,
+        seconds_max=shrink_s_max,
+        replay=partial(_finding_words, replay),
+    )
     repeats = {finding.verdict.key: _finding_words(replay, finding) for finding in findings}
     for finding in findings:
         show_finding(console, finding, repeats[finding.verdict.key])
@@ -130,14 +152,20 @@ def _setup_words(setup: Setup) -> str:
     return ", ".join([*(count(number, what) for number, what in parts), f"{setup.seconds:g} s"])
 
 
-def _write_files(console: Console, single: Single, outcome: Outcome) -> None:
+def _write_files(console: Console, single: Single, outcome: Outcome, replay: str) -> None:
     if single.trace_file is not None:
         write_trace(outcome, single.trace_file, code_version(single.scenario))
         say(console, f"the trace, {len(outcome.rows):,} rows, is in {single.trace_file}")
     if single.html_file is not None:
-        if not write_diagram(outcome, single.html_file):
+        if not write_diagram(outcome, single.html_file, replay=replay):
             raise UsageError("this installation of hydra_sync draws no diagrams: leave --html out")
         say(console, f"the diagram is in {single.html_file}: open it in a browser")
+    if single.perfetto_file is not None:
+        single.perfetto_file.write_text(perfetto_json(outcome), encoding="utf-8")
+        say(console, f"the trace for Perfetto is in {single.perfetto_file}: open it at https://ui.perfetto.dev")
+    if single.shiviz_file is not None:
+        single.shiviz_file.write_text(shiviz_log(outcome), encoding="utf-8")
+        say(console, f"the log for ShiViz is in {single.shiviz_file}; its parser is {SHIVIZ_REGEX}")
 
 
 def _say_failure(
@@ -179,37 +207,12 @@ def _say_failed(console: Console, verdict: Verdict, replay: Replay) -> None:
     say(console, f"  again:  {_replay_words(replay, verdict.scenario, verdict.seed, None, 'random')}")
 
 
-def _look_into(
-    console: Console, tally: Tally, directory: Path, jobs: int, with_shrinking: bool, shrink_s_max: float
-) -> list[Finding]:
-    chosen = worth_a_look(tally)
-    if not chosen:
-        return []
-    say(console, f"{'Shrinking' if with_shrinking else 'Recording'} the {len(chosen)} shortest failing runs")
-    return look_into(chosen, directory, jobs=jobs, shrink=with_shrinking, seconds_max=shrink_s_max)
-
-
 def _finding_words(replay: Replay, finding: Finding) -> str:
     verdict = finding.verdict
     return _replay_words(replay, verdict.scenario, verdict.seed, finding.setup_file, finding.policy)
 
 
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[Tally, Pace], None]]:
-    """A bar with the rate and the failures on a terminal, now and then a line elsewhere."""
-    errors = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}", markup=False), TimeRemainingColumn())
-    last_s = time.monotonic()
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("starting", total=total)
-
-        def show(tally: Tally, pace: Pace) -> None:
-            nonlocal last_s
-            now_s = time.monotonic()
-            words = f"{pace.words}, {len(tally.failures)} failed"
-            bar.update(task, completed=tally.runs + tally.second_runs, description=words)
-            if not errors.is_terminal and now_s - last_s >= NEWS_S:
-                last_s = now_s
-                errors.print(Text(f"{tally.runs + tally.second_runs} of {total} runs, {words}"))
-
-        yield show
+def _progress_words(tally: Tally, pace: Pace, total: int) -> str:
+    done = tally.runs + tally.second_runs
+    left = time_left((total - done) / pace.seeds_per_s) if pace.seeds_per_s else "starting"
+    return f"{done:,} of {total:,} runs, {len(tally.failures):,} failed, {pace.words}, {left}"

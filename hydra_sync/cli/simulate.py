@@ -30,8 +30,14 @@ _SINGLE: Final = (
     click.option("--fifo", is_flag=True, help="Let tasks run in the order in which they were ready."),
     click.option("--record", "trace_file", metavar="FILE", type=_FILE, help="Write the trace, as JSON lines."),
     click.option("--html", "html_file", metavar="FILE", type=_FILE, help="Write a space-time diagram for a browser."),
+    click.option("--perfetto", "perfetto_file", metavar="FILE", type=_FILE, help="Write it for ui.perfetto.dev."),
+    click.option(
+        "--shiviz", "shiviz_file", metavar="FILE", type=_FILE, help="Write it for ShiViz, with vector clocks."
+    ),
     click.option("--shrink", "shrink_to", metavar="FILE.json", type=_FILE, help="Write the smallest setup that fails."),
 )
+
+_FILES: Final = ("setup_file", "trace_file", "html_file", "perfetto_file", "shiviz_file", "shrink_to")
 
 _CAMPAIGN: Final = (
     click.option("--jobs", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Processes; one a core."),
@@ -95,9 +101,8 @@ def campaign_options(command: Command) -> Command:
 
 def take_single(scenario: str, seed: int, options: dict[str, Any]) -> Single:
     """The run that the options describe."""
-    paths = [options[name] for name in ("setup_file", "trace_file", "html_file", "shrink_to")]
-    setup_file, *files = paths
-    return Single(scenario, seed, setup_file, "fifo" if options["fifo"] else "random", *files)
+    files = {name: options[name] for name in _FILES}
+    return Single(scenario, seed, policy="fifo" if options["fifo"] else "random", **files)
 
 
 def take_campaign(scenarios: tuple[str, ...], seeds: range, options: dict[str, Any]) -> Campaign:
@@ -133,9 +138,8 @@ def simulate(scenario: str, seed: int | None, seeds: range | None, as_json: bool
     """
     if seeds is None:
         sys.exit(run_one(take_single(scenario, seed or 0, options), _replay, as_json=as_json))
-    alone = [name for name in ("setup_file", "trace_file", "html_file", "shrink_to", "fifo") if options[name]]
-    if seed is not None or alone:
-        raise UsageError("--seed, --setup, --fifo, --record, --html and --shrink are for one run: leave --seeds out")
+    if seed is not None or any(options[name] for name in (*_FILES, "fifo")):
+        raise UsageError("--seed, --setup, --fifo, --shrink and all that record are for one run: leave --seeds out")
     campaign = take_campaign(tuple(find_scenarios(scenario)), seeds, options)
     with_shrinking, shrink_s_max = not options["no_shrink"], options["shrink_s_max"]
     code = run_many(campaign, _replay, with_shrinking=with_shrinking, shrink_s_max=shrink_s_max, as_json=as_json)

@@ -4,6 +4,32 @@ A `World` runs unmodified trio code on simulated sockets, disks and clocks. Time
 choice is a random stream of one seed, and the same seed gives the same run to the last byte, on
 every machine: if two runs have one digest, they were one run.
 
+Where to begin:
+
+=============================================== =========================================================
+to test                                         use
+=============================================== =========================================================
+an application on hydra_sync nodes              `simulate`, which hands your test a `Cluster`
+a trio program of your own, faults drawn        `simulate_world`, which hands it a `World` and a `Setup`
+a trio program of your own, step by step        `World` alone, with `World.crash`, `Network.cut`, ...
+real processes, in any language                 ``hydra-sync chaos-proxy``
+=============================================== =========================================================
+
+What the two decorators make is a `Scenario`: pytest collects it as a test of many seeds (the plugin
+comes with the package; ``--sim-seeds N``, ``--sim-seed S``), ``hydra-sync simulate MODULE`` runs
+campaigns of it, shrinks what fails, and draws it (`shrink`, `Campaign`, `write_html`).
+
+*Faults* are data (`faults`): a plan of crashes, pauses, cuts, partitions, loss, resets, half-open
+connections, torn, lost and misdirected writes, full and lying disks, rot, wrong clocks and so on, at
+times or armed at operations (before the third sync of n1). A `Swarm` draws one for each seed, in
+which some kinds are on and others off; ``cluster.faults()`` or an `Injector` carries it out.
+
+*Invariants* of a `Cluster` are checked as things happen: S1 to S9 say what must never be (an
+acknowledged event is lost, two histories, something forged is delivered), L1 to L6 what must come
+about once faults have stopped (`Cluster.settle`); `INVARIANTS` has them, each with its promise. Your
+own are subclasses of `Invariant`, or an ``assert``: whatever a scenario raises is what failed.
+`sometimes` and `reachable` register what some run should have seen; campaigns tell what none did.
+
 A program that is to be simulated
 
 - takes time from trio, and dates and randomness from what it is given (`Host.wall_clock`, `Host.entropy`);
@@ -28,7 +54,7 @@ for squares; the network is partitioned, then the server loses its power:
 ...     while True:
 ...         with trio.move_on_after(3):
 ...             try:
-...                 async with await trio.open_tcp_stream("server", 80) as stream:
+...                 async with await trio.open_tcp_stream("n0", 80) as stream:
 ...                     await stream.send_all(str(number).encode())
 ...                     if answer := await stream.receive_some():
 ...                         return int(answer)
@@ -36,23 +62,33 @@ for squares; the network is partitioned, then the server loses its power:
 ...                 await trio.sleep(0.1)
 ...
 >>> async def scenario(world: World) -> list[int]:
-...     world.host("server").start(server)
-...     client = world.host("client")
+...     world.host("n0").start(server)
+...     client = world.host("n1")
 ...     client.start(lambda host: trio.sleep_forever())
 ...     answers = [await client.call(ask, 3)]
-...     world.network.cut("client", "server")
-...     world.after(5 * SECOND, world.network.heal, "client", "server")
+...     world.network.cut("n1", "n0")
+...     world.after(5 * SECOND, world.network.heal, "n1", "n0")
 ...     answers.append(await client.call(ask, 4))
-...     world.crash("server")
-...     world.after(2 * SECOND, world.restart, "server")
+...     world.crash("n0")
+...     world.after(2 * SECOND, world.restart, "n0")
 ...     answers.append(await client.call(ask, 5))
 ...     return answers
 ...
 >>> World(seed=7).run(scenario).value
 [9, 16, 25]
 
-What goes wrong is data (`faults`): a plan of crashes, cuts, torn writes and the like, at times or
-armed at operations, which an `Injector` carries out.
+The same server for many seeds, each with partitions and resets of its own:
+
+>>> @simulate_world(nodes=2, seeds=3, seconds=5, swarm=Swarm.default().only("partition", "reset"))
+... async def test_squares(world: World, setup: Setup) -> None:
+...     world.host("n0").start(server)
+...     client = world.host("n1")
+...     client.start(lambda host: trio.sleep_forever())
+...     Injector(world, setup.plan)
+...     for number in range(setup.operations):
+...         assert await client.call(ask, number) == number**2
+...
+>>> test_squares()
 """
 
 from hydra_sync.testing import faults
@@ -74,10 +110,11 @@ from hydra_sync.testing.loading import find_scenario, find_scenarios
 from hydra_sync.testing.network import Network
 from hydra_sync.testing.operations import Operation, Operations, Phase
 from hydra_sync.testing.platter import SECTOR_BYTES, Image, Keep
+from hydra_sync.testing.scenario import Outcome, Scenario, Setup
 from hydra_sync.testing.scheduler import LivelockError, Policy
 from hydra_sync.testing.shrink import NotReplayedError, Shrunk, shrink
 from hydra_sync.testing.signals import reachable, sometimes
-from hydra_sync.testing.simulate import Simulation, SimulationError, simulate
+from hydra_sync.testing.simulate import Simulation, SimulationError, simulate, simulate_world
 from hydra_sync.testing.streams import Stream
 from hydra_sync.testing.swarm import Swarm
 from hydra_sync.testing.trace import Row, Trace
@@ -129,6 +166,10 @@ __all__ = [
     "SECTOR_BYTES",
     "DISK_EFFECTS",
     "simulate",
+    "simulate_world",
+    "Setup",
+    "Outcome",
+    "Scenario",
     "Simulation",
     "SimulationError",
     "Cluster",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hydra_sync.testing.loading import find_scenario
 from hydra_sync.testing.on_dask import call_all_on_dask
 from hydra_sync.testing.pool import Answer, Call, call_all
 from hydra_sync.testing.scenario import Failure
@@ -76,7 +77,7 @@ def run_campaign(campaign: Campaign, on_verdict: Callable[[Verdict, Tally], None
     """
     kept = VerdictFile(campaign.results)
     codes = {scenario: code_version(scenario) for scenario in campaign.scenarios}
-    tally = Tally(strict=campaign.strict)
+    tally = Tally(strict=campaign.strict, drawn={scenario: _drawn(scenario) for scenario in campaign.scenarios})
     calls: list[Call] = []
     for scenario, seed, environment in campaign.runs():
         verdict = kept.verdicts.get((codes[scenario], scenario, seed, environment))
@@ -97,6 +98,11 @@ def run_campaign(campaign: Campaign, on_verdict: Callable[[Verdict, Tally], None
     else:
         call_all(calls, campaign.jobs, take)
     return tally
+
+
+def _drawn(scenario: str) -> tuple[str, ...]:
+    """The kinds of fault that a scenario says it may draw, if it does say so."""
+    return tuple(getattr(find_scenario(scenario), "fault_kinds", ()))
 
 
 def _call(scenario: str, seed: int, environment: str, timeout_s: float) -> Call:

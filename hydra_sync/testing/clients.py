@@ -21,8 +21,8 @@ __all__ = ["Clients"]
 
 RETRY_S: Final = 0.5
 
-_refused = reachable("an append fails")
-_unknown = reachable("a node dies while an append is under way")
+_refused = reachable("an append fails", cluster=True)
+_unknown = reachable("a node dies while an append is under way", cluster=True)
 
 
 class Clients:

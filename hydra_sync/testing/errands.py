@@ -45,25 +45,37 @@ def shrink_seed(scenario: str, seed: int, runs_max: int, seconds_max: float) -> 
 
 
 def record_seed(
-    scenario: str, seed: int, setup: str | None, policy: Policy, trace: str, html: str | None = None
+    scenario: str,
+    seed: int,
+    setup: str | None,
+    policy: Policy,
+    trace: str,
+    html: str | None = None,
+    replay: str | None = None,
 ) -> dict[str, object]:
-    """Run once more, write the trace and, if there is a way to, the diagram; the digest, and what was written."""
+    """Run once more, write the trace and, if there is a way to, the diagram; the digest, and what was written.
+
+    ``replay`` is the command that the diagram shows.
+    """
     found, code = _find(scenario)
     outcome = found.run(seed, None if setup is None else Setup.from_json(setup), record=True, policy=policy)
     write_trace(outcome, Path(trace), code)
-    drawn = html is not None and write_diagram(outcome, Path(html))
+    drawn = html is not None and write_diagram(outcome, Path(html), replay=replay)
     return {"digest": outcome.digest, "files": [trace, *([html] if drawn else [])]}
 
 
-def write_diagram(outcome: Outcome, path: Path) -> bool:
-    """Write a recorded outcome as a space-time diagram; False if this installation draws none."""
+def write_diagram(outcome: Outcome, path: Path, *, replay: str | None = None) -> bool:
+    """Write a recorded outcome as a space-time diagram, with the command that runs it again, if not the usual one.
+
+    False if this installation draws none.
+    """
     try:
         view = importlib.import_module("hydra_sync.testing.view")
     except ModuleNotFoundError:
         return False
     if not hasattr(view, "write_html"):
         return False
-    view.write_html(outcome, path)
+    view.write_html(outcome, path, replay=replay)
     return True
 
 

@@ -85,6 +85,16 @@ class Fault:
     when: Trigger
     effects: ClassVar[tuple[str, ...]] = ()
 
+    @classmethod
+    def bit(cls, effects: Mapping[str, int]) -> bool:
+        """Whether a fault of this kind found something to break, and something then noticed.
+
+        >>> Cut.bit({"fault.Partition": 1, "link.cut": 7}), Cut.bit({"fault.Cut": 1, "link.cut": 7})
+        (False, True)
+        """
+        found = effects.get(f"fault.{cls.__name__}", 0) > 0
+        return found and any(effects.get(name, 0) for name in cls.effects)
+
 
 # Of hosts
 

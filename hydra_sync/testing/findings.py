@@ -100,9 +100,13 @@ def look_into(
     shrink: bool = True,
     seconds_max: float = SECONDS_MAX,
     runs_max: int = RUNS_MAX,
+    replay: Callable[[Finding], str] | None = None,
     on_news: Callable[[str], None] = lambda _: None,
 ) -> list[Finding]:
-    """Shrink failing seeds, unless told not to, then write setup, trace and diagram of each into ``directory``."""
+    """Shrink failing seeds, unless told not to, then write setup, trace and diagram of each into ``directory``.
+
+    ``replay`` gives the command that runs a finding again, for its diagram to show.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     desk = _Desk(directory, {(verdict.scenario, verdict.seed): Finding(verdict) for verdict in verdicts})
     if shrink:
@@ -112,7 +116,7 @@ def look_into(
         calls = [Call(errand, _names(verdict) | limits, 2 * seconds_max + RECORD_S_MAX) for verdict in verdicts]
         call_all(calls, jobs, desk.take_shrunk)
     on_news(f"recording {len(verdicts)} failing seeds")
-    call_all([_recording(finding, desk) for finding in desk.found.values()], jobs, desk.take_recorded)
+    call_all([_recording(finding, desk, replay) for finding in desk.found.values()], jobs, desk.take_recorded)
     return list(desk.found.values())
 
 
@@ -151,11 +155,12 @@ def _place(call: Call) -> tuple[str, int]:
     return str(call.arguments["scenario"]), cast("int", call.arguments["seed"])
 
 
-def _recording(finding: Finding, desk: _Desk) -> Call:
+def _recording(finding: Finding, desk: _Desk, replay: Callable[[Finding], str] | None) -> Call:
     arguments = _names(finding.verdict) | {
         "setup": finding.setup and finding.setup.to_json(),
         "policy": finding.policy,
         "trace": str(desk.file(finding.verdict, "trace.jsonl")),
         "html": str(desk.file(finding.verdict, "html")),
+        "replay": replay and replay(finding),
     }
     return Call("hydra_sync.testing.errands:record_seed", arguments, RECORD_S_MAX)

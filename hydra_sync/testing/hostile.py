@@ -33,8 +33,8 @@ __all__ = [
 
 _ZERO_HASH: Final = bytes(32)
 
-_believed = reachable("a node asks a liar for what nobody has")
-_both = reachable("an equivocator serves both of its histories")
+_believed = reachable("a node asks a liar for what nobody has", cluster=True)
+_both = reachable("an equivocator serves both of its histories", cluster=True)
 
 
 def equivocate(seq: int = 3, *, events: int = 6) -> HostileProgram:

@@ -27,6 +27,7 @@ __all__ = ["Injector"]
 class Injector:
     """Arms a plan when made; ``injected`` counts, by kind, the faults that found something to break.
 
+    So does `World.effects`, as ``fault.Crash`` and so on: several kinds may share the name of an effect.
     Whether a fault then had an effect is another question: see `toothless`.
     """
 
@@ -42,8 +43,8 @@ class Injector:
 
     def toothless(self) -> list[str]:
         """The kinds of fault in the plan that never had an effect."""
-        kinds = {type(fault).__name__: fault.effects for fault in self.plan}
-        return [kind for kind, effects in kinds.items() if not any(self._world.effects[name] for name in effects)]
+        kinds = dict.fromkeys(type(fault) for fault in self.plan)
+        return [kind.__name__ for kind in kinds if not kind.bit(self._world.effects)]
 
     def stop(self) -> None:
         """No more faults, and an end to those that last: links whole and as usual, disks honest and
@@ -83,6 +84,7 @@ class Injector:
     def _inject(self, fault: Fault) -> None:
         if not self._stopped and self._apply(fault):
             self.injected[type(fault).__name__] += 1
+            self._world.effects[f"fault.{type(fault).__name__}"] += 1
             self._world.note("fault", type(fault).__name__)
 
     def _later(self, delay_ns: int, act: Callable[[], object]) -> None:

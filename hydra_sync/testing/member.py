@@ -37,14 +37,14 @@ PORT: Final = 5000
 RESTART_S: Final = 1.0  # what a supervisor waits before it starts a node again
 RETRY_S: Final = 0.5
 
-_relayed = sometimes("a node gets events from somebody else than their author")
-_parts = sometimes("a node is far behind, and asks for parts of a log")
-_replaced = reachable("a source is replaced")
-_stopped = reachable("a node stops because of its disk")
-_halted = reachable("a node learns that its own log was longer, and stops writing")
-_unavailable = reachable("an application asks for events that are damaged or gone")
-_cut = sometimes("a torn tail is cut off when a node starts")
-_founded = reachable("a node comes back without a store")
+_relayed = sometimes("a node gets events from somebody else than their author", cluster=True)
+_parts = sometimes("a node is far behind, and asks for parts of a log", cluster=True)
+_replaced = reachable("a source is replaced", cluster=True)
+_stopped = reachable("a node stops because of its disk", cluster=True)
+_halted = reachable("a node learns that its own log was longer, and stops writing", cluster=True)
+_unavailable = reachable("an application asks for events that are damaged or gone", cluster=True)
+_cut = sometimes("a torn tail is cut off when a node starts", cluster=True)
+_founded = reachable("a node comes back without a store", cluster=True)
 
 
 def signing_key(alias: str) -> SigningKey:

@@ -7,8 +7,11 @@ hash seed, time limits and single threads are the same as on one machine.
 from __future__ import annotations
 
 import importlib
+import logging
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from hydra_sync.errors import UsageError
@@ -19,15 +22,24 @@ __all__ = ["LOCAL", "call_all_on_dask"]
 LOCAL: Final = "local"
 """In place of an address: a cluster on this machine, for as long as it is needed."""
 
-CHUNK_CALLS_MAX: Final = 50  # the news of a chunk come all at once
+# The news of a chunk come all at once, and are lost with it; each costs the start of a process.
+CHUNK_CALLS_MAX: Final = 10
 CHUNKS_A_CORE: Final = 4  # so that no core waits long for the last one
 CONNECT_S_MAX: Final = 5
 
 
-def call_all_on_dask(calls: Iterable[Call], address: str, jobs: int, on_answer: Callable[[Call, Answer], None]) -> None:
+def call_all_on_dask(
+    calls: Iterable[Call],
+    address: str,
+    jobs: int,
+    on_answer: Callable[[Call, Answer], None],
+    *,
+    chunk_max: int = CHUNK_CALLS_MAX,
+) -> None:
     """As `call_all`, on the cluster whose scheduler is at ``address``; ``jobs`` is the size of a `LOCAL` one.
 
-    The workers need this package, and the modules of the scenarios, in the same version.
+    The workers need this package, and the modules of the scenarios, in the same version. Calls that
+    take minutes are best made one by one (``chunk_max``).
     """
     try:
         distributed = importlib.import_module("distributed")  # an extra
@@ -36,21 +48,39 @@ def call_all_on_dask(calls: Iterable[Call], address: str, jobs: int, on_answer: 
     with ExitStack() as stack:
         cluster: object = address
         if address == LOCAL:
-            cluster = stack.enter_context(
-                distributed.LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
-            )
+            with _interrupts_ignored():
+                local = distributed.LocalCluster(
+                    n_workers=jobs, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+                )
+            cluster = stack.enter_context(local)
         try:
             client = stack.enter_context(distributed.Client(cluster, timeout=CONNECT_S_MAX))
         except (OSError, ValueError) as error:
             raise UsageError(f"there is no Dask scheduler at {address}: {error}") from error
         cores = max(1, sum(client.nthreads().values()))
         todo = list(calls)
-        futures = {client.submit(call_chunk, chunk, pure=False): chunk for chunk in _chunks(todo, cores)}
+        futures = {client.submit(call_chunk, chunk, pure=False): chunk for chunk in _chunks(todo, cores, chunk_max)}
         for future in distributed.as_completed(list(futures)):
-            for call, answer in zip(futures[future], future.result(), strict=True):
+            chunk = futures[future]
+            trouble = future.exception()
+            lost = [Answer(error=type(trouble).__name__, message=str(trouble))] * len(chunk)
+            for call, answer in zip(chunk, lost if trouble is not None else future.result(), strict=True):
                 on_answer(call, answer)
 
 
-def _chunks(calls: list[Call], cores: int) -> Iterator[list[Call]]:
-    size = max(1, min(CHUNK_CALLS_MAX, len(calls) // (CHUNKS_A_CORE * cores)))
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Whatever is started in here does not hear Ctrl-C, which is for us: we end it ourselves."""
+    if threading.current_thread() is not threading.main_thread():  # which alone hears of signals
+        yield
+        return
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def _chunks(calls: list[Call], cores: int, chunk_max: int) -> Iterator[list[Call]]:
+    size = max(1, min(chunk_max, len(calls) // (CHUNKS_A_CORE * cores)))
     return (calls[start : start + size] for start in range(0, len(calls), size))

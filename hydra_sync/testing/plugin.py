@@ -1,42 +1,33 @@
-"""The pytest plugin: what `simulate` has decorated is a test of many seeds. Does I/O: writes down what failed.
+"""A simulation as a pytest test: all of its seeds, and what to do when one fails. Does I/O: writes down what failed.
 
 ``--sim-seeds N`` runs the first N seeds of every simulation, ``--sim-seed S`` this one alone. A
 failure shows the line that replays it; the trace and the diagram of the run are in pytest's cache.
+pytest finds its way here by ``pytest_hydra_sync``, which is the plugin.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+import os
+import re
+import shlex
+from collections.abc import Awaitable, Callable, Iterable
 from functools import wraps
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from hydra_sync.testing.cluster import Cluster
 from hydra_sync.testing.errands import write_diagram
 from hydra_sync.testing.replay import write_trace
 from hydra_sync.testing.scenario import Outcome
-from hydra_sync.testing.simulate import ClusterTest, Simulation, SimulationError
+from hydra_sync.testing.simulate import Simulation, SimulationError
 from hydra_sync.testing.verdicts import code_version
+from hydra_sync.testing.view.words import setup_in_words
 
 __all__ = ["SimulationItem"]
 
 FOLDER: Final = "simulations"
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("simulation")
-    group.addoption("--sim-seeds", type=int, metavar="N", help="run so many seeds of every simulation")
-    group.addoption("--sim-seed", type=int, metavar="S", help="run this seed of every simulation, and no other")
-
-
-def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: object) -> pytest.Item | None:
-    """Collect simulations by the names that tests have."""
-    if isinstance(obj, Simulation) and collector.funcnamefilter(name):
-        return SimulationItem.from_parent(collector, name=name, simulation=obj)
-    return None
 
 
 class SimulationItem(pytest.Item):
@@ -44,7 +35,8 @@ class SimulationItem(pytest.Item):
 
     def __init__(self, *, simulation: Simulation, name: str, parent: pytest.Collector) -> None:
         super().__init__(name, parent)
-        self.simulation = self.obj = simulation  # other plugins, pytest-trio's trio mode for one, look at ``obj``
+        self.simulation = simulation
+        self.obj = simulation  # other plugins look at what an item runs; pytest-trio does without asking
         self.own_markers.extend(_marks(simulation))
         self.keywords.update((mark.name, mark) for mark in self.own_markers)
 
@@ -52,8 +44,7 @@ class SimulationItem(pytest.Item):
         for seed in self._seeds():
             outcome = _asserting(self.simulation).run(seed)
             if outcome.failure is not None:
-                self._write_down(seed)
-                raise SimulationError(self._describe(outcome))
+                raise SimulationError("\n".join([*self._describe(outcome), *self._write_down(outcome)]))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
         """The message alone: the traceback would lead into the simulation, not into the bug."""
@@ -71,41 +62,49 @@ class SimulationItem(pytest.Item):
             return (one,)
         return range(self.simulation.seeds if count is None else count)
 
-    def _describe(self, outcome: Outcome) -> str:
+    def _replay(self, seed: int) -> str:
+        """The line to paste where this pytest was started, which need not be where its configuration is."""
+        path = os.path.relpath(self.path, self.config.invocation_params.dir)
+        _, *names = self.nodeid.split("::")
+        return f"pytest {shlex.quote('::'.join([path, *names]))} --sim-seed {seed}"
+
+    def _describe(self, outcome: Outcome) -> list[str]:
         failure = outcome.failure
         assert failure is not None
         promises = {kind.name: kind.promise for kind in self.simulation.invariants}
-        promise = f"\n  promised: {promises[failure.invariant]}" if failure.invariant in promises else ""
+        promise = [f"  promised: {promises[failure.invariant]}"] if failure.invariant in promises else []
         where = f", on {failure.host}" if failure.host else ""
-        return (
-            f"seed {outcome.seed} breaks {failure.invariant}: {failure.message}{promise}\n"
-            f"  after {failure.time_ns / 1e9:.6f} virtual seconds{where}, "
-            f"with {outcome.setup.nodes} nodes and {len(outcome.setup.plan)} faults\n"
-            f"  replay: pytest '{self.nodeid}' --sim-seed {outcome.seed}"
-        )
+        return [
+            f"seed {outcome.seed} breaks {failure.invariant}: {failure.message}",
+            *promise,
+            f"  after {failure.time_ns / 1e9:.6f} virtual seconds{where}, with {setup_in_words(outcome.setup)}",
+            f"  replay:  {self._replay(outcome.seed)}",
+        ]
 
-    def _write_down(self, seed: int) -> None:
-        """Run once more and keep what happened."""
+    def _write_down(self, failed: Outcome) -> list[str]:
+        """Run once more and keep what happened; where it is."""
         cache = self.config.cache if hasattr(self.config, "cache") else None
         if cache is None:
-            return
-        outcome = _asserting(self.simulation).run(seed, record=True)
-        path = cache.mkdir(FOLDER) / f"{self.simulation.name}-{seed}"
-        trace, diagram = path.with_suffix(".jsonl"), path.with_suffix(".html")
+            return []
+        outcome = _asserting(self.simulation).run(failed.seed, record=True)
+        if outcome.digest != failed.digest:
+            return ["  run again, it was another run: something that is not simulated has a say in it"]
+        path = cache.mkdir(FOLDER) / f"{re.sub(r'[^A-Za-z0-9_.]+', '-', self.nodeid)}-{failed.seed}"
+        trace, diagram = path.with_name(f"{path.name}.jsonl"), path.with_name(f"{path.name}.html")
         write_trace(outcome, trace, code_version(self.simulation.__module__))
-        files = [trace, diagram] if write_diagram(outcome, diagram) else [trace]
-        self.add_report_section("call", "simulation", "\n".join(f"written: {file}" for file in files))
+        drawn = write_diagram(outcome, diagram, replay=self._replay(failed.seed))
+        return [*([f"  diagram: {diagram}"] if drawn else []), f"  trace:   {trace}"]
 
 
 def _asserting(simulation: Simulation) -> Simulation:
     """The same, with failures that pytest raises (`pytest.raises`, `pytest.fail`) as assertions: its own are
     no `Exception`, and would pass by all who say which seed it was."""
-    function: ClusterTest = simulation.function
+    function: Callable[..., Awaitable[None]] = simulation.function
 
     @wraps(function)
-    async def asserting(cluster: Cluster) -> None:
+    async def asserting(*args: object) -> None:
         try:
-            await function(cluster)
+            await function(*args)
         except pytest.fail.Exception as error:
             raise AssertionError(str(error)) from error
 

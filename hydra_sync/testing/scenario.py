@@ -70,7 +70,11 @@ class Outcome:
 
 
 class Scenario(Protocol):
-    """A test that can be run for any seed."""
+    """A test that can be run for any seed.
+
+    It may have ``fault_kinds``, the names of the kinds of fault that its plans may have: a campaign
+    then fails if it never sees one of them.
+    """
 
     @property
     def name(self) -> str:

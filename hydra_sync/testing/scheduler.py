@@ -24,6 +24,7 @@ Policy = Literal["random", "fifo"]
 needs a special order at all."""
 
 LIVELOCK_STEPS: Final = 1_000_000  # steps without any time passing: more is a loop, not work
+_NEVER: Final = 1 << 60
 
 
 class LivelockError(AssertionError):
@@ -52,8 +53,8 @@ class Scheduler:
         self._ending = False
         self._first_number: int | None = None
         self._instant = -1, 0  # a time, and the steps made before it
-        self._act: Callable[[], object] = lambda: None
-        self._act_every = self._act_at = 1 << 60
+        self._act: Callable[[], int] = lambda: _NEVER
+        self._act_at = _NEVER
 
     def random(self) -> float:
         """trio asks only where it does not sort its batches; ours are sorted."""
@@ -65,8 +66,7 @@ class Scheduler:
         self.steps += len(batch)
         self._watch_for_livelock()
         if self.steps >= self._act_at:
-            self._act_at = self.steps + self._act_every
-            self._act()
+            self._act_at = self.steps + self._act()
         if self._ending:
             for task in batch:
                 internals.unshield(task)
@@ -78,9 +78,9 @@ class Scheduler:
             self._stream.shuffle(batch)
         self._write_down(batch)
 
-    def every(self, steps: int, act: Callable[[], object]) -> None:
-        """Call ``act`` after each so many steps."""
-        self._act, self._act_every, self._act_at = act, steps, steps
+    def after(self, steps: int, act: Callable[[], int]) -> None:
+        """Call ``act`` after so many steps, and again after as many as it says."""
+        self._act, self._act_at = act, steps
 
     def freeze(self, incarnation: Incarnation) -> None:
         """Keep the tasks of a frozen incarnation from running, from this very step on."""

@@ -19,7 +19,7 @@ __all__ = ["audit", "choose_core", "strand", "wait_for"]
 
 POLL_S: Final = 0.25
 
-_stranded = reachable("the core has to do without some member")
+_stranded = reachable("the core has to do without some member", cluster=True)
 
 
 def choose_core(cluster: Cluster) -> list[str]:

@@ -23,11 +23,12 @@ _counts: ContextVar[Counter[str] | None] = ContextVar("hydra_sync.testing signal
 class Signal:
     """Made by `sometimes` or `reachable`; call it where it is hit, with a condition if there is one."""
 
-    __slots__ = ("kind", "name")
+    __slots__ = ("cluster", "kind", "name")
 
-    def __init__(self, kind: str, name: str) -> None:
+    def __init__(self, kind: str, name: str, *, cluster: bool) -> None:
         self.kind = kind
         self.name = name
+        self.cluster = cluster
 
     def __call__(self, hit: bool = True) -> bool:
         """Count a hit; gives back ``hit``."""
@@ -36,8 +37,8 @@ class Signal:
         return hit
 
 
-def sometimes(name: str) -> Signal:
-    """A condition that should hold in some run.
+def sometimes(name: str, *, cluster: bool = False) -> Signal:
+    """A condition that should hold in some run; with ``cluster``, only one of a `Cluster` can have it.
 
     >>> full = sometimes("the queue is full")
     >>> with counted() as counts:
@@ -46,12 +47,12 @@ def sometimes(name: str) -> Signal:
     >>> counts["the queue is full"]
     2
     """
-    return _register("sometimes", name)
+    return _register("sometimes", name, cluster)
 
 
-def reachable(name: str) -> Signal:
-    """A line that some run should come to."""
-    return _register("reachable", name)
+def reachable(name: str, *, cluster: bool = False) -> Signal:
+    """A line that some run should come to; with ``cluster``, only one of a `Cluster` can."""
+    return _register("reachable", name, cluster)
 
 
 def registered() -> Mapping[str, Signal]:
@@ -60,9 +61,9 @@ def registered() -> Mapping[str, Signal]:
 
 
 @contextmanager
-def counted() -> Iterator[Counter[str]]:
-    """Count hits in here; every registered signal has an entry, be it 0."""
-    counts = Counter(dict.fromkeys(sorted(_registered), 0))
+def counted(*, cluster: bool = True) -> Iterator[Counter[str]]:
+    """Count hits in here; every registered signal has an entry, be it 0, but those of clusters if there is none."""
+    counts = Counter(dict.fromkeys(sorted(name for name, one in _registered.items() if cluster or not one.cluster), 0))
     token = _counts.set(counts)
     try:
         yield counts
@@ -70,8 +71,8 @@ def counted() -> Iterator[Counter[str]]:
         _counts.reset(token)
 
 
-def _register(kind: str, name: str) -> Signal:
-    signal = _registered.setdefault(name, Signal(kind, name))
+def _register(kind: str, name: str, cluster: bool) -> Signal:
+    signal = _registered.setdefault(name, Signal(kind, name, cluster=cluster))
     if signal.kind != kind:
         raise UsageError(f"there is a signal {name!r} already, made by {signal.kind}()")
     return signal

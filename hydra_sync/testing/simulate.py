@@ -1,7 +1,12 @@
-"""Turns an async function that is given a cluster into a scenario: a test that can be run for any seed. No real I/O."""
+"""Turns an async function into a scenario: a test that can be run for any seed. No real I/O.
+
+`simulate` is for functions that are given a `Cluster` of hydra_sync nodes, `simulate_world` for those that
+are given a `World`, and start programs of their own in it.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
@@ -14,12 +19,13 @@ from hydra_sync.testing.signals import counted
 from hydra_sync.testing.swarm import Swarm
 from hydra_sync.testing.world import DeadlockError, TimeLimitError, World
 
-__all__ = ["Simulation", "SimulationError", "failure_of", "simulate"]
+__all__ = ["Simulation", "SimulationError", "failure_of", "simulate", "simulate_world"]
 
 LIMIT_S: Final = 3600.0
 """Virtual seconds after which a run counts as stuck."""
 
 ClusterTest = Callable[[Cluster], Awaitable[None]]
+WorldTest = Callable[[World, Setup], Awaitable[None]]
 
 
 class SimulationError(AssertionError):
@@ -27,28 +33,37 @@ class SimulationError(AssertionError):
 
 
 class Simulation:
-    """A `Scenario`, made by `simulate`. Called, it runs its seeds; `SimulationError` at the first that fails."""
+    """A `Scenario`, made by `simulate` or `simulate_world`.
+
+    Called, it runs its seeds, up to the first that fails: then it raises `SimulationError`.
+    """
 
     def __init__(
         self,
-        function: ClusterTest,
+        function: ClusterTest | WorldTest,
+        play: WorldTest,
         *,
         swarm: Swarm,
         seeds: int,
-        invariants: Iterable[type[Invariant]] = INVARIANTS,
-        features: Iterable[str] = (),
+        invariants: Iterable[type[Invariant]] = (),
     ) -> None:
         self.function = function
+        self.play = play
+        """What is run: the function, with what it needs around it."""
         self.swarm = swarm
         self.seeds = seeds
         self.invariants = tuple(invariants)
-        self.features = tuple(features)
         self.__doc__ = function.__doc__
         self.__module__ = function.__module__
 
     @property
     def name(self) -> str:
         return self.function.__name__
+
+    @property
+    def fault_kinds(self) -> tuple[str, ...]:
+        """The kinds of fault that its plans may have."""
+        return self.swarm.fault_kinds
 
     def __repr__(self) -> str:
         return f"<simulation {self.__module__}:{self.name}>"
@@ -62,14 +77,10 @@ class Simulation:
         used = self.draw(seed) if setup is None else setup
         world = World(seed, record=record, policy=policy)
 
-        async def scenario(world: World) -> None:
-            async with open_cluster(world, used, invariants=self.invariants, features=self.features) as cluster:
-                await self.function(cluster)
-
         failure = None
-        with counted() as signals:
+        with counted(cluster=self.play is not self.function) as signals:
             try:
-                world.run(scenario, limit_s=LIMIT_S)
+                world.run(lambda world: self.play(world, used), limit_s=LIMIT_S)
             except Exception as error:  # whatever it is, it is the outcome
                 failure = failure_of(error, world)
         return Outcome(
@@ -115,27 +126,77 @@ def simulate(
     >>> test_writes()
     >>> test_writes.run(seed=7).failure
     """
-    used = Swarm.default() if swarm is None else swarm
-    used = used.fixed(nodes=nodes, seconds=seconds, operations=operations)
+    used = _swarm(swarm, nodes, seconds, operations)
+    checked, present = tuple(invariants), tuple(features)
 
     def decorate(function: ClusterTest) -> Simulation:
-        simulation = Simulation(function, swarm=used, seeds=seeds, invariants=invariants, features=features)
-        if hasattr(function, "pytestmark"):
-            simulation.pytestmark = function.pytestmark  # type: ignore[attr-defined]
-        return simulation
+        async def play(world: World, setup: Setup) -> None:
+            async with open_cluster(world, setup, invariants=checked, features=present) as cluster:
+                await function(cluster)
+
+        return _marked(Simulation(function, play, swarm=used, seeds=seeds, invariants=checked))
 
     return decorate
 
 
+def simulate_world(
+    *,
+    nodes: int | None = None,
+    seeds: int = 100,
+    seconds: int | None = None,
+    operations: int | None = None,
+    swarm: Swarm | None = None,
+) -> Callable[[WorldTest], Simulation]:
+    """As `simulate`, for programs of your own: the function gets a `World`, and the `Setup` of the seed.
+
+    Plans name their hosts ``n0``, ``n1`` and so on, as many as ``setup.nodes``. When their faults begin is
+    for the function to say, with an `Injector`. What it raises is what failed.
+
+    >>> import trio
+    >>> from hydra_sync.testing.injector import Injector
+    >>> @simulate_world(nodes=2, seeds=2, swarm=Swarm.default().only("crash"))
+    ... async def test_comes_back(world: World, setup: Setup) -> None:
+    ...     for number in range(setup.nodes):
+    ...         world.host(f"n{number}").start(lambda host: trio.sleep_forever())
+    ...     injector = Injector(world, setup.plan)
+    ...     await trio.sleep(setup.seconds)
+    ...     injector.stop()
+    ...     assert all(host.state == "up" for host in world.hosts.values())
+    >>> test_comes_back()
+    """
+    used = _swarm(swarm, nodes, seconds, operations)
+
+    def decorate(function: WorldTest) -> Simulation:
+        return _marked(Simulation(function, function, swarm=used, seeds=seeds))
+
+    return decorate
+
+
+def _swarm(swarm: Swarm | None, nodes: int | None, seconds: int | None, operations: int | None) -> Swarm:
+    return (Swarm.default() if swarm is None else swarm).fixed(nodes=nodes, seconds=seconds, operations=operations)
+
+
+def _marked(simulation: Simulation) -> Simulation:
+    """With the marks for pytest that the function has."""
+    if hasattr(simulation.function, "pytestmark"):
+        simulation.pytestmark = simulation.function.pytestmark  # type: ignore[attr-defined]
+    return simulation
+
+
 def failure_of(error: BaseException, world: World) -> Failure:
-    """What an error that ended a world is in terms of invariants."""
+    """What an error that ended a world is in terms of invariants. The same run gives the same words.
+
+    >>> failure_of(ValueError("<Node at 0x7f64720d> is late"), World(seed=1)).message
+    '<Node> is late'
+    """
     found = _first(error)
     time_ns = nanoseconds(world.virtual_s)
     if isinstance(found, InvariantError):
         return Failure(found.name, found.message, time_ns, found.host)
     if isinstance(found, DeadlockError | LivelockError | TimeLimitError):
         return Failure("L6", f"{type(found).__name__}: {found}", time_ns)
-    return Failure(type(found).__name__, str(found), time_ns)
+    # Where an object lies in memory differs from run to run, and is in the repr of most.
+    return Failure(type(found).__name__, re.sub(r" at 0x[0-9a-fA-F]+", "", str(found)), time_ns)
 
 
 def _first(error: BaseException) -> BaseException:

@@ -241,6 +241,10 @@ _BY_TYPE: Final[Mapping[type[Fault], str]] = {
     f.Misdirect: "misdirect",
 }
 
+_TYPES: Final[Mapping[str, tuple[type[Fault], ...]]] = {
+    kind: tuple(fault for fault, name in _BY_TYPE.items() if name == kind) for kind in KINDS
+} | {"torn": (f.Crash,), "lying_sync": (f.LyingSync, f.Crash)}
+
 
 def kind_of(fault: Fault) -> str:
     """The name of a fault's kind in swarms."""
@@ -301,6 +305,16 @@ class Swarm:
             seconds=self.seconds if seconds is None else (seconds, seconds),
             operations=self.operations if operations is None else (operations, operations),
         )
+
+    @property
+    def fault_kinds(self) -> tuple[str, ...]:
+        """What its plans may have, by the names that `faults.FAULT_KINDS` has.
+
+        >>> Swarm.calm().also("torn", "clock").fault_kinds
+        ('Crash', 'DriftClock', 'StepClock')
+        """
+        types = {fault for kind in self.kinds for fault in _TYPES[kind]}
+        return tuple(sorted(fault.__name__ for fault in types))
 
     def draw(self, seed: int) -> Setup:
         """The setup of a seed: the same for ever, as long as the swarm is."""

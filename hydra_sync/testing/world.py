@@ -41,7 +41,10 @@ __all__ = ["DeadlockError", "Result", "TimeLimitError", "World", "current_host"]
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_COLLECT_STEPS: Final = 10_000  # steps between garbage collections
+# Steps between garbage collections: at least so many, and so many for each living task. A collection looks at
+# all that lives, so at a fixed pace a world of 100 nodes would do little else.
+_COLLECT_STEPS: Final = 10_000
+_COLLECT_STEPS_A_TASK: Final = 50
 _FORCED_MAX: Final = 1000  # times that a task at the end may go back to waiting
 
 _check_trio = functools.cache(internals.check)
@@ -302,7 +305,7 @@ def _collecting(scheduler: Scheduler) -> Iterator[None]:
     was_enabled = gc.isenabled()
     gc.disable()
     gc.freeze()
-    scheduler.every(_COLLECT_STEPS, gc.collect)
+    scheduler.after(_COLLECT_STEPS, _collect)
     try:
         yield
     finally:
@@ -323,3 +326,9 @@ def _tidy(steps: int) -> None:
     if _untidied >= _COLLECT_STEPS:
         _untidied = 0
         gc.collect()
+
+
+def _collect() -> int:
+    """Collect garbage now; after how many steps to do it again."""
+    gc.collect()
+    return max(_COLLECT_STEPS, _COLLECT_STEPS_A_TASK * trio.lowlevel.current_statistics().tasks_living)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 
-__all__ = ["about", "die", "echo", "fail", "sleep"]
+__all__ = ["about", "die", "echo", "fail", "orphan", "sleep"]
 
 
 def echo(value: object) -> object:
@@ -29,3 +30,9 @@ def sleep() -> None:
 def die() -> None:
     os.write(2, b"last words")
     os._exit(3)
+
+
+def orphan() -> None:
+    """Kill whoever asked us."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)

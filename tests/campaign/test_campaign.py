@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shlex
@@ -61,6 +62,7 @@ def test_a_failing_seed_is_found_shrunk_and_replayed(tmp_path: Path) -> None:
     assert (header["seed"], header["failure"]["invariant"]) == (3, "S4")
     assert all(cause < number for number, _, _, _, _, cause, _ in rows)
     assert json.loads(again.stdout)["digest"] == header["digest"]
+    assert finding["replay"] in html.unescape(Path(finding["files"][1]).read_text())
 
 
 def test_people_are_told_how_to_see_it_again(tmp_path: Path) -> None:
@@ -94,6 +96,39 @@ def test_a_killed_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
     assert report(words)[1]["new_runs"] == 0
 
 
+def interrupt(words: list[str], results: Path) -> subprocess.CompletedProcess[str]:
+    """What a campaign says when Ctrl-C reaches it and all of its processes, a few new verdicts in."""
+
+    def lines() -> int:
+        return results.read_bytes().count(b"\n") if results.exists() else 0
+
+    enough, deadline = lines() + 5, time.monotonic() + 60
+    with subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        while lines() < enough and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        out, errors = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(words, process.returncode, out, errors)
+
+
+def test_an_interrupted_campaign_says_how_far_it_came(tmp_path: Path) -> None:
+    """Every verdict that is counted is in the file, and none is asked for again."""
+    results = tmp_path / "results.jsonl"
+    done = interrupt(campaign(tmp_path, "peaceful", "0:1000"), results)
+    known = results.read_bytes().count(b"\n")
+    assert done.returncode == 130
+    assert f"interrupted after {known} new runs in " in done.stdout
+    assert "virtual seconds per wall second" in done.stdout
+    assert "Traceback" not in done.stderr
+    again = interrupt(campaign(tmp_path, "peaceful", "0:1000"), results)
+    more = results.read_bytes().count(b"\n") - known
+    assert f"interrupted after {more} new runs in " in again.stdout
+    seeds = [(one["seed"], one["environment"]) for one in map(json.loads, results.read_text().splitlines())]
+    assert len(seeds) == len(set(seeds))
+
+
 @pytest.mark.parametrize("scenario", ["by-hash", "by-address"])
 def test_what_depends_on_the_process_is_found_out(tmp_path: Path, scenario: str) -> None:
     """One seed in so many is run twice; where the two part is told."""
@@ -124,13 +159,14 @@ def invoke(*words: str) -> Result:
 
 def test_toothless_faults_and_unhit_signals_are_reported(tmp_path: Path) -> None:
     """Faults that never have an effect fail the campaign; a signal does so if it is to be strict."""
-    done = invoke(f"{TOYS}:toothless", "--seeds", "0:12", "--jobs", "1", "--out", str(tmp_path))
+    done = invoke(f"{TOYS}:toothless", "--seeds", "0:50", "--jobs", "1", "--out", str(tmp_path))
     assert done.exit_code == 1
     for kind in ("Clog", "Cut", "Rot"):
-        assert f"FAILED: {kind} was in 12 plans and never had an effect" in done.output
+        assert f"FAILED: {kind} was in 50 plans and never had an effect" in done.output
+    assert "FAILED: Wipe was in none of 50 plans" in done.output
     assert "Pause was in" not in done.output
     lenient = ("--seeds", "0:1", "--jobs", "1", "--out", str(tmp_path), "--check-every", "0")
-    assert "note: the signal 'dreamt' was never hit" in invoke(f"{TOYS}:peaceful", *lenient).output
+    assert "note: signals that were never hit: 'dreamt'" in invoke(f"{TOYS}:peaceful", *lenient).output
     assert invoke(f"{TOYS}:peaceful", *lenient, "--strict").exit_code == 1
 
 
@@ -141,6 +177,11 @@ def test_one_seed_can_be_recorded_and_run_from_an_edited_setup(tmp_path: Path) -
     assert done.exit_code == 1
     assert f"again:  hydra-sync simulate {TOYS}:every-third --seed 6\n" in done.output
     assert json.loads(trace.read_text().splitlines()[0])["seed"] == 6
+    perfetto, shiviz = tmp_path / "perfetto.json", tmp_path / "shiviz.log"
+    drawn = invoke(f"{TOYS}:every-third", "--seed", "6", "--perfetto", str(perfetto), "--shiviz", str(shiviz))
+    assert json.loads(perfetto.read_text())["otherData"]["seed"] == 6
+    assert "(?<clock>" in drawn.output
+    assert '{"n0": 1} start' in shiviz.read_text()
     small.write_text(small.read_text().replace('"nodes": 1', '"nodes": 2'))
     again = invoke(f"{TOYS}:every-third", "--seed", "6", "--setup", str(small), "--fifo")
     assert "2 nodes, 0 operations, 0 faults" in again.output
@@ -151,3 +192,13 @@ def test_one_seed_can_be_recorded_and_run_from_an_edited_setup(tmp_path: Path) -
 def test_seeds_are_a_range(words: list[str]) -> None:
     """Half-open, and not empty."""
     assert invoke(f"{TOYS}:peaceful", *words).exit_code == 2
+
+
+def test_a_bug_is_planted_in_place_of_a_scenario() -> None:
+    """One of the two has to be named; the list names all bugs."""
+    listed = run(python("-m", "simulations", "list")).stdout
+    assert "--mutant S1                 an append returns before its sync" in listed
+    for words in ([], ["swarm", "--mutant", "S1"]):
+        done = run(python("-m", "simulations", "run", *words))
+        assert done.returncode == 2
+        assert "name a scenario, or a --mutant" in done.stderr

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaign.test_campaign import campaign, report, run
+from hydra_sync.testing.on_dask import LOCAL, call_all_on_dask
+from hydra_sync.testing.pool import Answer, Call
+from tests.campaign.test_campaign import campaign, interrupt, report, run
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("distributed") is None,
@@ -41,3 +43,20 @@ def test_a_scheduler_that_is_not_there_is_told(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "no Dask scheduler at tcp://127.0.0.1:9" in done.stderr
+
+
+def test_calls_that_kill_their_worker_are_answered() -> None:
+    """The others too: a cluster that loses workers does not lose the campaign."""
+    answers: dict[str, Answer] = {}
+    calls = [Call("tests.campaign.calls:orphan", {}, 60), Call("tests.campaign.calls:echo", {"value": 7}, 60)]
+    call_all_on_dask(calls, LOCAL, 1, lambda call, answer: answers.update({call.function: answer}), chunk_max=1)
+    assert answers["tests.campaign.calls:echo"] == Answer(7)
+    assert answers["tests.campaign.calls:orphan"].error == "KilledWorker"
+
+
+def test_ctrl_c_keeps_what_a_cluster_has_done(tmp_path: Path) -> None:
+    """Without the last words of its workers, who are not asked."""
+    done = interrupt(campaign(tmp_path, "peaceful", "0:1000", "--scheduler", "local"), tmp_path / "results.jsonl")
+    assert done.returncode == 130
+    assert done.stdout.endswith("the same command goes on from there\n")
+    assert "Traceback" not in done.stdout + done.stderr

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from hydra_sync.cli import progress
 from hydra_sync.errors import UsageError
 from hydra_sync.testing import MS
+from simulations import measure as measure_module
 from simulations.conditions import Conditions, grid, parse_sweep, read_latencies, read_topology
 from simulations.measure import measure as command
 from simulations.measuring import measure
@@ -63,6 +66,16 @@ def test_a_table_has_one_row_a_seed(tmp_path: Path) -> None:
 
     plot([{**row, "nodes": int(row["nodes"])} for row in rows], "loss", picture)
     assert "time to resync" in picture.read_text() or "<svg" in picture.read_text()
+
+
+def test_who_waits_is_told_how_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where there is no terminal to draw on; more nodes count for more of the time that is left."""
+    monkeypatch.setattr(progress, "NEWS_S", 0)
+    words = ["--nodes", "2,4", "--seeds", "0:1", "--set", "events=4", "--jobs", "1", "--out", str(tmp_path / "x.csv")]
+    done = CliRunner().invoke(command, words)
+    assert re.findall(r"\d of 2 rows, about \d+ s left", done.output)
+    small, large = (measure_module._call(Conditions(nodes=nodes), 0, 60) for nodes in (2, 4))
+    assert measure_module._work(large) > 4 * measure_module._work(small)
 
 
 def test_files_say_who_is_linked_and_how_far_apart(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,13 @@ import pytest
 
 from hydra_sync.errors import UsageError
 from hydra_sync.testing.scenario import Failure
-from hydra_sync.testing.tally import TRIES_MIN, Tally
+from hydra_sync.testing.tally import PLANS_ENOUGH, RUNS_ENOUGH, Tally
 from hydra_sync.testing.verdicts import Verdict, VerdictFile, code_version
 
 ONE = Verdict(
     *("v1", "m:s", 4, "usual", "abc", 10, 2.5, 0.1),
     kinds=("Crash", "Rot"),
-    effects={"host.crash": 3},
+    effects={"fault.Crash": 2, "host.crash": 3},
     signals={"seen": 1, "unseen": 0},
     failure=Failure("S1", 'lost "it"\n', 5, "n0"),
 )
@@ -67,8 +68,8 @@ def test_the_version_changes_with_the_scenarios_own_code(tmp_path: Path, monkeyp
     assert code_version("some_scenarios:a") != before
 
 
-def tally_of(*verdicts: Verdict, strict: bool = False) -> Tally:
-    tally = Tally(strict=strict)
+def tally_of(*verdicts: Verdict, strict: bool = False, drawn: Mapping[str, Sequence[str]] | None = None) -> Tally:
+    tally = Tally(strict=strict, drawn=drawn or {})
     for verdict in verdicts:
         tally.add(verdict)
     return tally
@@ -81,24 +82,50 @@ def test_a_good_campaign_has_no_complaints() -> None:
     """Everything is added up."""
     tally = tally_of(GOOD, replace(GOOD, seed=5))
     assert tally.complaints == []
-    assert (tally.runs, tally.virtual_s, tally.effects, tally.bit) == (2, 5.0, {"host.crash": 6}, {"Crash": 2})
+    assert (tally.runs, tally.virtual_s, tally.effects, tally.bit) == (
+        *(2, 5.0, {"fault.Crash": 4, "host.crash": 6}, {"Crash": 2}),
+    )
+
+
+def seeds_with(count: int, *kinds: str) -> list[Verdict]:
+    return [replace(GOOD, seed=seed, kinds=kinds) for seed in range(count)]
 
 
 def test_a_fault_without_teeth_fails_the_campaign() -> None:
     """By name, if it was tried often enough to tell; a few tries are a remark."""
-    seeds = [replace(GOOD, seed=seed, kinds=("Crash", "Rot")) for seed in range(TRIES_MIN)]
-    assert tally_of(*seeds).complaints == [f"Rot was in {TRIES_MIN} plans and never had an effect"]
+    seeds = seeds_with(PLANS_ENOUGH, "Crash", "Rot")
+    assert tally_of(*seeds).complaints == [f"Rot was in {PLANS_ENOUGH} plans and never had an effect"]
     few = tally_of(*seeds[:-1])
     assert few.complaints == []
     assert "Rot had no effect" in few.remarks[-1]
     assert tally_of(seeds[0], strict=True).toothless == ["Rot"]
-    bitten = replace(seeds[0], effects={"disk.rot": 1})
+    bitten = replace(seeds[0], effects={"fault.Rot": 1, "disk.rot": 1, **GOOD.effects})
     assert tally_of(bitten, *seeds[1:]).complaints == []
+
+
+def test_no_kind_hides_behind_another() -> None:
+    """A partition that never happens is told, though cuts stop the same links."""
+    effects = {"fault.Cut": 1, "link.cut": 9, "fault.Pause": 1}
+    seeds = [replace(one, effects=effects) for one in seeds_with(PLANS_ENOUGH, "Cut", "Partition", "Pause")]
+    assert tally_of(*seeds).toothless == ["Partition", "Pause"]
+
+
+def test_a_fault_that_was_in_no_plan_fails_the_campaign() -> None:
+    """Unless so few runs might have had it that this is chance, or the scenarios exclude it."""
+    drawn = {"m:s": ("Crash", "Wipe"), "m:other": ("Clog",)}
+    many, few = seeds_with(RUNS_ENOUGH, "Crash"), seeds_with(RUNS_ENOUGH - 1, "Crash")
+    assert tally_of(*many, drawn=drawn).complaints == [f"Wipe was in none of {RUNS_ENOUGH} plans"]
+    assert tally_of(*few, drawn=drawn).complaints == []
+    assert tally_of(*few, drawn=drawn).remarks[-1] == "in no plan yet: Wipe"
+    assert tally_of(*few[:1], drawn=drawn, strict=True).missing == {"Wipe": 1}
+    assert len(tally_of(*few[:1], drawn=drawn, strict=True).complaints) == 2
+    assert tally_of(*many, replace(many[0], seed=99, kinds=("Wipe",)), drawn=drawn).missing == {}
+    assert tally_of(*many, drawn={"m:s": ("Crash",)}).complaints == []
 
 
 def test_a_signal_that_was_never_hit_is_told() -> None:
     """And fails a strict campaign."""
-    assert tally_of(GOOD).remarks == ["the signal 'unseen' was never hit"]
+    assert tally_of(GOOD).remarks == ["signals that were never hit: 'unseen'"]
     assert tally_of(GOOD, strict=True).complaints == ["the signal 'unseen' was never hit"]
     assert tally_of(GOOD, replace(GOOD, seed=5, signals={"unseen": 2})).unhit == []
 

@@ -48,6 +48,7 @@ class Toy:
     seconds: float = 3.0
     operations: int = 20
     registered: tuple[str, ...] = ()
+    fault_kinds: tuple[str, ...] = ()
     runs: int = field(default=0)
 
     def draw(self, seed: int) -> Setup:
@@ -198,7 +199,7 @@ SCENARIOS: Final[Mapping[str, Toy]] = {
         Toy("fragile", fragile, many_faults, nodes=5, registered=("broken",)),
         Toy("peaceful", peaceful, registered=("slept", "dreamt")),
         Toy("every-third", every_third, harmless),
-        Toy("toothless", peaceful, harmless),
+        Toy("toothless", peaceful, harmless, fault_kinds=("Pause", "Wipe")),
         Toy("by-hash", by_hash),
         Toy("by-address", by_address),
         Toy("slow", slow),

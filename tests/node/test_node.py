@@ -69,8 +69,6 @@ async def test_misuse_is_said_and_changes_nothing(make_network: NetworkMaker) ->
     """Each wrong call raises `UsageError` or `UnavailableError` that names what is wrong."""
     network = make_network("alice", "bob")
     async with network.node("alice") as alice:
-        with pytest.raises(UsageError, match="uniform delivery is not built yet"):
-            alice.follow("alice", delivery="uniform")
         with pytest.raises(UsageError, match="its members are: alice, bob"):
             alice.follow("mallory")
         with pytest.raises(UsageError, match="1 other members"):

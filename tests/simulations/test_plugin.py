@@ -1,7 +1,11 @@
-"""The pytest plugin: simulations are tests, and a failure says how to see it again."""
+"""The pytest plugin: simulations are tests, a failure says how to see it again, and nobody else notices."""
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,9 +14,7 @@ pytest_plugins = ["pytester"]
 
 MODULE = """
 import pytest
-from hydra_sync.testing.cluster import Cluster
-from hydra_sync.testing.simulate import simulate
-from hydra_sync.testing.swarm import Swarm
+from hydra_sync.testing import Cluster, Swarm, simulate
 
 SEEDS = []
 
@@ -23,6 +25,7 @@ async def test_writes(cluster: Cluster) -> None:
 
 @simulate(nodes=2, seeds=9, swarm=Swarm.calm())
 async def test_fails_at_seed_2(cluster: Cluster) -> None:
+    await cluster.run_for(cluster.world.random("a while").below(1000) / 1000)
     assert cluster.world.seed != 2, "two is odd"
 
 @simulate(nodes=2, seeds=1, swarm=Swarm.calm())
@@ -35,44 +38,101 @@ async def test_raises_nothing(cluster: Cluster) -> None:
     with pytest.raises(KeyError):
         pass
 
+
+class TestIn:
+    @simulate(nodes=2, seeds=1, swarm=Swarm.calm())
+    async def test_a_class(cluster: Cluster) -> None:
+        await cluster.write("n9")
+
 def test_seeds():
     print("seeds", SEEDS)
 """
-ROOT = Path(__file__).resolve().parents[2]
+STRICT = "[pytest]\nfilterwarnings = error\naddopts = --strict-markers --strict-config\n"
 
 
 @pytest.fixture
-def plugin(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # whether it is installed or not
-    pytester.makepyfile(test_it=MODULE)
+def tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A project of a user who is strict; only what is installed is loaded, by its entry points."""
+    for name in ("PYTHONPATH", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+    pytester.makeini(STRICT)
+    pytester.mkdir("checks")
+    (pytester.path / "checks" / "test_it.py").write_text(MODULE)
     return pytester
 
 
-def run(plugin: pytest.Pytester, *more: str) -> pytest.RunResult:
-    return plugin.runpytest_subprocess("-p", "hydra_sync.testing.plugin", "-s", "-q", "-rx", *more)
+def run(tests: pytest.Pytester, *more: str) -> pytest.RunResult:
+    return tests.runpytest_subprocess("-s", "-q", "-rx", *more)
 
 
-def test_a_failure_prints_the_line_that_replays_it(plugin: pytest.Pytester) -> None:
-    result = run(plugin)
-    result.assert_outcomes(passed=2, failed=2, xfailed=1)
-    result.stdout.fnmatch_lines(
-        [
-            "*seed 2 breaks AssertionError: two is odd*",
-            "*replay: pytest 'test_it.py::test_fails_at_seed_2' --sim-seed 2",
-            "*written: *test_fails_at_seed_2-2.jsonl",
-            "*seed 0 breaks AssertionError: DID NOT RAISE KeyError*",
-        ]
+def paste(line: str, cwd: Path, shims: Path) -> str:
+    """What a shell prints for a line that begins with ``pytest``, which fails."""
+    shim = shims / "pytest"
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pytest "$@"\n')
+    shim.chmod(0o755)
+    environment = os.environ | {"PATH": f"{shims}:{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-c", line], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("started_in", [".", "checks"])
+def test_the_line_that_a_failure_prints_fails_in_the_same_way(
+    tests: pytest.Pytester, tmp_path: Path, started_in: str
+) -> None:
+    """Pasted into a shell where pytest was started; same seed, same message, same virtual time, same files."""
+    started = tests.path / started_in
+    first = paste("pytest -q", started, tmp_path)
+    (line,) = re.findall(r"replay: +(pytest .*seed_2.*)", first)
+    (failure,) = re.findall(r"^seed 2 breaks .*two is odd[\s\S]*?virtual seconds.*$", first, re.MULTILINE)
+    again = paste(line, started, tmp_path)
+    assert failure in again
+    assert re.findall(r"replay: +(pytest .*seed_2.*)", again) == [line]
+    assert "1 failed in" in again
+
+
+def test_a_failure_is_drawn(tests: pytest.Pytester) -> None:
+    """The diagram is named, and has the same line to replay it; the trace says what failed."""
+    result = run(tests, "-k", "seed_2")
+    result.assert_outcomes(failed=1, deselected=5)
+    (line,) = re.findall(r"replay: +(pytest .*)", result.stdout.str())
+    (diagram,) = re.findall(r"diagram: (.*\.html)", result.stdout.str())
+    (trace,) = re.findall(r"trace: +(.*\.jsonl)", result.stdout.str())
+    assert line in Path(diagram).read_text()
+    assert "two is odd" in Path(diagram).read_text()
+    assert '"seed": 2' in Path(trace).read_text().splitlines()[0]
+
+
+def test_simulations_are_tests(tests: pytest.Pytester) -> None:
+    """With marks, in classes; the package's own errors are theirs."""
+    result = run(tests)
+    result.assert_outcomes(passed=2, failed=3, xfailed=1)
+    result.stdout.fnmatch_lines(["*seed 0 breaks AssertionError: DID NOT RAISE KeyError*"])
+    result.stdout.fnmatch_lines(["*seed 0 breaks UsageError:*n9*", "*pytest checks/test_it.py::TestIn::test_a_class *"])
+
+
+def test_pytest_trio_lets_them_be(tests: pytest.Pytester) -> None:
+    """Also where it takes every async test for its own."""
+    tests.makeini(f"{STRICT}trio_mode = true\n")
+    run(tests).assert_outcomes(passed=2, failed=3, xfailed=1)
+
+
+def test_seeds_can_be_chosen(tests: pytest.Pytester) -> None:
+    assert "seeds [0]" in run(tests, "--sim-seeds", "1", "-k", "writes or seeds").stdout.str()
+    assert "seeds [7]" in run(tests, "--sim-seed", "7", "-k", "writes or seeds").stdout.str()
+    run(tests, "--sim-seed", "2", "-k", "seed_2").assert_outcomes(failed=1, deselected=5)
+
+
+def test_who_has_no_simulations_pays_nothing(tests: pytest.Pytester) -> None:
+    """Neither the package nor trio is imported by pytest's start: coverage then sees its lines being imported."""
+    tests.makepyfile(
+        test_alone="import sys\ndef test_alone():\n    assert not {'hydra_sync', 'trio'} & set(sys.modules)"
     )
+    run(tests, "-p", "no:trio", "test_alone.py").assert_outcomes(passed=1)
 
 
-def test_seeds_can_be_chosen(plugin: pytest.Pytester) -> None:
-    assert "seeds [0]" in run(plugin, "--sim-seeds", "1", "-k", "writes or seeds").stdout.str()
-    assert "seeds [7]" in run(plugin, "--sim-seed", "7", "-k", "writes or seeds").stdout.str()
-    run(plugin, "--sim-seed", "2", "-k", "seed_2").assert_outcomes(failed=1, deselected=4)
-
-
-def test_it_lives_with_the_trio_mode_of_pytest_trio(plugin: pytest.Pytester) -> None:
-    """That plugin looks at the object behind every item of a session."""
-    result = run(plugin, "-p", "pytest_trio.plugin", "-o", "trio_mode=true", "-k", "writes or seeds")
-    result.assert_outcomes(passed=2, deselected=3)
+def test_the_way_in_of_old_does_no_harm(tests: pytest.Pytester) -> None:
+    """Whoever still loads the plugin by its former name does not register it twice."""
+    run(tests, "-p", "hydra_sync.testing.plugin", "--sim-seeds", "1", "-k", "writes").assert_outcomes(
+        passed=1, deselected=5
+    )

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from hydra_sync.testing.faults import FAULT_KINDS
 from hydra_sync.testing.signals import registered
 from hydra_sync.testing.simulate import Simulation
 from simulations import scenarios
@@ -22,6 +23,16 @@ def test_first_seeds_pass(scenario: Simulation, seeds: int) -> None:
         assert outcome.failure is None
         signals.update(outcome.signals)
     assert set(signals) == set(registered())
+
+
+def test_our_scenarios_draw_every_kind_of_fault() -> None:
+    """So a campaign over all of them fails if it never sees one; and each draws just what it says."""
+    drawn: dict[str, set[str]] = {}
+    for scenario, _ in ALL:
+        plans = [scenario.draw(seed).plan for seed in range(200)]
+        drawn[scenario.name] = {type(fault).__name__ for plan in plans for fault in plan}
+        assert drawn[scenario.name] == set(scenario.fault_kinds)
+    assert set.union(*drawn.values()) == set(FAULT_KINDS)
 
 
 def test_same_seed_same_run() -> None:

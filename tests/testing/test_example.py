@@ -6,11 +6,12 @@ The program is a key-value server, written for plain trio, and a client for it.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 import trio
 
-from hydra_sync.testing import SECOND, DeadlockError, Host, World
+from hydra_sync.testing import SECOND, DeadlockError, Host, Injector, Setup, Swarm, World, simulate_world
 
 # The program: nothing here knows that it is simulated.
 
@@ -121,6 +122,22 @@ def test_a_crash_loses_what_was_only_in_memory() -> None:
         return await host.call(lambda: client.ask(key="colour"))
 
     assert World(seed=1).run(scenario).value is None
+
+
+@simulate_world(nodes=2, seeds=10, seconds=20, operations=10, swarm=Swarm.default().only("partition", "reset"))
+async def test_a_swarm_of_faults_is_survived(world: World, setup: Setup) -> None:
+    """A plan is drawn for each seed; a failing one is shrunk by ``hydra-sync simulate``, and replayed by pytest."""
+    server, host = world.host("n0"), world.host("n1")
+    server.start(lambda host: serve_store(host.ip))
+    host.start(idle)
+    injector = Injector(world, setup.plan)
+    for number in range(setup.operations):
+        client = Client("n0")
+        with suppress(ConnectionError):
+            await host.call(lambda client=client, value=str(number): client.ask(key="count", value=value))
+        await trio.sleep(setup.seconds / setup.operations)
+    injector.stop()
+    assert await host.call(lambda: Client("n0").ask(key="count")) in set(map(str, range(setup.operations)))
 
 
 def test_a_missing_time_limit_is_found() -> None:

@@ -228,3 +228,37 @@ def test_the_trace_tells_what_happened_and_why() -> None:
     assert sent.time_ns < received.time_ns
     assert next(row for row in rows if row.kind == "served").host == "b"
     assert len(list(world.trace.json_lines())) == result.rows
+
+
+def collections(tasks: int, steps: int) -> list[int]:
+    """After how many steps garbage is collected in a world of so many tasks and steps."""
+
+    async def scenario(world: World) -> list[int]:
+        async def step() -> None:
+            for _ in range(steps // tasks):
+                await trio.sleep(1)
+
+        seen: list[int] = []
+
+        def note(phase: str, info: dict[str, int]) -> None:
+            if phase == "start":
+                seen.append(world.steps)
+
+        gc.callbacks.append(note)
+        try:
+            async with trio.open_nursery() as nursery:
+                for _ in range(tasks):
+                    nursery.start_soon(step)
+        finally:
+            gc.callbacks.remove(note)
+        return seen
+
+    return World(seed=1).run(scenario).value
+
+
+def test_garbage_is_collected_at_the_same_steps_and_less_often_in_a_large_world() -> None:
+    """A collection looks at all tasks: with many, at a fixed pace, it would be most of the work."""
+    few = collections(10, 45_000)
+    assert len(few) == 4
+    assert few == collections(10, 45_000)
+    assert len(collections(500, 45_000)) == 2

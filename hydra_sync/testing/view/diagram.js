@@ -263,7 +263,8 @@ class Diagram {
     const other = otherEnd(row);
     if (other === undefined || !this.laneOf.has(other)) return;
     const { paint, colors, state } = this;
-    const x = this.x(row.host), way = Math.sign(this.x(other) - x) * Math.min(26, this.lane * .3);
+    const x = this.x(row.host);
+    const way = this.x(other) > x ? 8 : -Math.min(26, this.lane * .3); // to the right, the row's words begin soon
     paint.strokeStyle = heard ? colors.messages : colors.trouble;
     paint.globalAlpha = state.selected && !this.side(row) ? .15 : .85;
     paint.lineWidth = 1.3;
@@ -301,7 +302,7 @@ class Diagram {
         written.set(row.host, y);
         const strong = row === state.hovered || row === state.selected || groupOf(row.kind) === "trouble";
         const ink = isUnheard(row) ? colors.trouble : groupOf(row.kind) === "messages" ? colors.ink : color;
-        this.write(labelOf(row), x + 14, y, row.host === SCENARIO ? LANE_MIN : this.lane, ink,
+        this.write(labelOf(row), x + 14, y, row.host === SCENARIO ? 1.35 * LANE_MIN : this.lane, ink,
           `${strong ? "600 " : ""}11px system-ui, sans-serif`);
       }
     }

@@ -114,8 +114,11 @@ function labelOf(row) {
   return isUnheard(row) ? `${wordsOf(row)} ✕` : wordsOf(row);
 }
 
+// A file or directory, with its directory if that is named by a key: the key's beginning tells one from another.
 function shortName(path) {
-  return String(path).split("/").pop().replace(/^0{4,}/, "…") || "/";
+  const [name, above] = String(path).split("/").reverse();
+  const short = (part) => part.replace(/^0{4,}(?=\d)/, "").replace(/^([0-9a-f]{6})[0-9a-f]{10,}/, "$1…");
+  return (above && short(above) !== above ? `${short(above)}/` : "") + short(name) || "/";
 }
 
 function wordsOf(row) {
@@ -131,6 +134,8 @@ function wordsOf(row) {
     case "sync": case "sync_dir": case "sync_error": return `${row.kind.replace("_", " ")} ${shortName(first)}`;
     case "cut": case "heal": case "clog": case "reshape": return `${row.kind} → ${first}`;
     case "seq": return `${first} ${second}`;
+    case "fault": return first; // it is marked as trouble, and the lane is narrow
+    case "fail": return row.kind;
     case "disk": return `disk: ${row.data[1]} lost, ${row.data[3]} torn`;
     default: return [row.kind, ...row.data].join(" ");
   }
