@@ -46,7 +46,6 @@ async def create_store(
         await disk.sync_dir(path)
         for member in amnesiac:
             await _forget(disk, LogPlace(path, manifest.network, member), why)
-        await disk.sync_dir(path / LOGS)
         # Last, because it is what makes the directory a store.
         await write_manifest(disk, path, manifest)
         await disk.sync_dir(path.parent)

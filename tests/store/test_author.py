@@ -279,31 +279,36 @@ async def test_appends_never_sign_a_seq_again_in_a_spent_epoch(disk: MemoryDisk)
             await trio.testing.wait_all_tasks_blocked()
             assert not ranges
             assert log.tip.next_seq == 3
-            await log.commit(run_of(ALICE, 1, tip=log.tip))  # adopted: still of the old epoch
+            adopted = run_of(ALICE, 1, tip=Tip(3, 3, log.tip.hash))  # of an epoch before the one that was left
+            await log.commit(adopted)
             nursery.start_soon(append, 11)
             await trio.testing.wait_all_tasks_blocked()
-            assert log.tip.next_seq == 4
+            assert log.tip == Tip.after(adopted[0])
             with pytest.raises(UsageError, match="has had epoch 4"):
                 await store.author.begin_epoch(4, b"again")
             await store.author.begin_epoch(5, b"granted")
         assert sorted(ranges) == [SeqRange(5, 6), SeqRange(6, 7)]
-        assert [b.header.epoch for b in await log.read(3, 7, 1 << 20)] == [0, 5, 5, 5]
+        assert [b.header.epoch for b in await log.read(3, 7, 1 << 20)] == [3, 5, 5, 5]
 
 
-async def test_an_append_under_way_follows_the_branch_that_came_between(disk: MemoryDisk) -> None:
-    """One that waits for a rebranch of its log is sealed on what that has left, in the epoch that it brought."""
+@pytest.mark.parametrize("adopts", [True, False])
+async def test_an_append_under_way_follows_the_branch_that_came_between(disk: MemoryDisk, adopts: bool) -> None:
+    """One that waits for a rebranch of its log is sealed on what that has left, in its epoch, or waits on."""
     async with opened(disk) as store:
         await fill(store, 3)
         log = store.log(ALICE.member)
+        before = (await log.read(0, 1, 1))[0]
         disk.gate = trio.Event()
         async with trio.open_nursery() as nursery:
-            before = (await log.read(0, 1, 1))[0]
-            new = run_of(ALICE, 1, tip=Tip(2, 1, before.hash))
-            nursery.start_soon(log.rebranch, 1, new)
+            nursery.start_soon(log.rebranch, 1, run_of(ALICE, 1, tip=Tip(2, 1, before.hash)) if adopts else [])
             await trio.testing.wait_all_tasks_blocked()
             nursery.start_soon(store.author.append, [event(9)])
             await trio.testing.wait_all_tasks_blocked()
             disk.gate.set()
+            await trio.testing.wait_all_tasks_blocked()
+            if not adopts:
+                assert log.tip == Tip.after(before)
+                await store.author.begin_epoch(2, b"granted")
         assert [b.header.epoch for b in await log.read(0, 3, 1 << 20)] == [0, 2, 2]
 
 

@@ -176,6 +176,7 @@ async def test_a_crash_anywhere_leaves_the_old_or_the_new(disk: MemoryDisk) -> N
             async with opened(disk) as store:
                 shown = store.standing(LOG)
                 assert shown == new or (shown == PROMISED and not done)
+                assert disk.durable_names.get(FILE) is disk.names.get(FILE)
             disk.crash(Random(seed + 100))
             async with opened(disk) as store:
                 assert store.standing(LOG) == shown
