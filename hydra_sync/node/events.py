@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hydra_sync.batch import Batch
 from hydra_sync.encoding import decode_event
-from hydra_sync.epoch import is_epoch_batch
+from hydra_sync.epoch import is_epoch_batch, is_epoch_event
 from hydra_sync.identity import MemberKey
 
 __all__ = ["Event", "events_of"]
@@ -29,15 +29,22 @@ class Event:
     data: bytes
 
     @property
+    def begins_epoch(self) -> bool:
+        """Whether this is no event of the application but the one that begins an epoch of the log (design: 7)."""
+        return is_epoch_event(self.data)
+
+    @property
     def value(self) -> object:
         """The decoded value. Raises `FormatError` if the author wrote bytes that are no CBOR."""
         return decode_event(self.data)
 
 
-def events_of(log: MemberKey, batch: Batch, *, start: int, stop: int | None = None) -> Iterator[Event]:
-    """The application's events of ``batch`` from ``start`` on, up to ``stop``; an epoch batch has none."""
+def events_of(
+    log: MemberKey, batch: Batch, *, start: int, stop: int | None = None, epochs: bool = False
+) -> Iterator[Event]:
+    """The application's events of ``batch`` from ``start`` on, up to ``stop``; with ``epochs`` all of them."""
     header = batch.header
-    if is_epoch_batch(batch):
+    if is_epoch_batch(batch) and not epochs:
         return
     for seq, data in enumerate(batch.events(), header.first_seq):
         if start <= seq and (stop is None or seq < stop):

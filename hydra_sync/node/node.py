@@ -83,22 +83,26 @@ class Node:
         if self._engine.halted is not None:
             raise StoreError(self._engine.halted)
 
-    def read(self, log: str | bytes, seqs: SeqRange) -> AsyncIterator[Event]:
-        """The events of ``[start, stop)`` of a member's log, all of them or an error.
+    def read(self, log: str | bytes, seqs: SeqRange, *, epochs: bool = False) -> AsyncIterator[Event]:
+        """The application's events in ``[start, stop)`` of a member's log, all of them or an error.
+
+        With ``epochs`` also those that begin an epoch of the log, and then each seq has its event.
 
         ``log`` is an alias or a key. Raises `UnavailableError` that names the first range which
         this node cannot supply, and `UsageError` for a log of no member.
         """
         member = self.config.find(log)
-        return Events(self._engine.store.log(member), self.config.alias(member), seqs.start, seqs.stop)
+        return Events(self._engine.store.log(member), self.config.alias(member), seqs.start, seqs.stop, epochs=epochs)
 
-    def follow(self, log: str | bytes, start: int = 0, *, delivery: Delivery = "uniform") -> AsyncIterator[Event]:
+    def follow(
+        self, log: str | bytes, start: int = 0, *, delivery: Delivery = "uniform", epochs: bool = False
+    ) -> AsyncIterator[Event]:
         """Every event of a member's log from ``start`` on, each once, in order: history, then live.
 
         With ``uniform`` delivery an event comes when it is stable, durable on a majority: no crash can
         take it back, and every correct node delivers it. With ``eager`` delivery it comes when it is
         durable here, and may have to be taken back: then `OrphanedError` is raised, and following goes
-        on from its ``start``. Raises `UnavailableError` for what this node cannot supply.
+        on from its ``start``. ``epochs`` as in `read`. Raises `UnavailableError` for what this node cannot supply.
         """
         member, engine = self.config.find(log), self._engine
         reach: Reach = Durable(engine.store.log(member))
@@ -106,7 +110,7 @@ class Node:
             stable = engine.replicator.agreement.stability.stable
             reach = Stable(lambda: stable.get(member, 0), engine.stable_changed)
         alias, orphaned = self.config.alias(member), engine.orphaned[member]
-        return Events(engine.store.log(member), alias, start, None, reach=reach, orphaned=orphaned)
+        return Events(engine.store.log(member), alias, start, None, reach=reach, orphaned=orphaned, epochs=epochs)
 
     def status(self) -> Status:
         """Members, links, tips and lag at this moment."""

@@ -61,7 +61,8 @@ class Events:
     """The application's events of a log from ``start`` to ``stop``, each once, in order; without a stop, for ever.
 
     An iterator and no generator, so that a loop may be left early without closing anything. ``orphaned``
-    is what later epochs have left out of the log so far, where that may happen.
+    is what later epochs have left out of the log so far, where that may happen; with ``epochs`` the events
+    that begin epochs come, too.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Events:
         *,
         reach: Reach | None = None,
         orphaned: Sequence[SeqRange] = (),
+        epochs: bool = False,
     ) -> None:
         self._log = log
         self._alias = alias
@@ -81,6 +83,7 @@ class Events:
         self._given = start
         self._stop = stop
         self._reach = reach or Durable(log)
+        self._epochs = epochs
         self._orphaned = orphaned
         self._orphans_seen = len(orphaned)
         self._ready: deque[Event] = deque()
@@ -117,7 +120,7 @@ class Events:
             if len(self._orphaned) != seen:
                 return  # the log has changed while it was read
             limit = until if self._stop is None else min(until, self._stop)
-            self._ready.extend(events_of(self._log.author, batch, start=self._next, stop=limit))
+            self._ready.extend(events_of(self._log.author, batch, start=self._next, stop=limit, epochs=self._epochs))
             self._next = min(batch.header.stop, limit)
 
     def _look_for_orphans(self) -> None:

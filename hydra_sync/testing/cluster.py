@@ -17,6 +17,7 @@ from typing import Final
 import trio
 
 from hydra_sync import Node
+from hydra_sync.config import Restart
 from hydra_sync.errors import StoreError, UsageError
 from hydra_sync.identity import MemberKey
 from hydra_sync.node import Event, LogStatus
@@ -66,6 +67,7 @@ class Cluster:
         *,
         invariants: Iterable[type[Invariant]] = INVARIANTS,
         features: Iterable[str] = (),
+        restart: Restart = "trust-disk",
     ) -> None:
         self.world = world
         self.setup = setup
@@ -82,7 +84,7 @@ class Cluster:
         self.core: tuple[str, ...] = ()
         """Once faults have stopped: who is whole and connected again."""
         hosts = [world.host(alias) for alias in self.aliases]
-        configs = configurations(NETWORK, list(self.aliases), [host.ip for host in hosts])
+        configs = configurations(NETWORK, list(self.aliases), [host.ip for host in hosts], restart)
         self.members: Mapping[str, Member] = MappingProxyType(
             {host.name: Member(self, host, configs[host.name]) for host in hosts}
         )
@@ -101,6 +103,12 @@ class Cluster:
             member.start()
             self._nursery.start_soon(member.supervise)
         self._nursery.start_soon(self._tick)
+
+    async def founded(self) -> None:
+        """Return when every member may append. Done by `open_cluster`, where members prove their epochs."""
+        for member in self.members.values():
+            node = await member.wait_open()
+            await node.wait_started()
 
     # Who is who
 
@@ -374,9 +382,13 @@ async def open_cluster(
     *,
     invariants: Iterable[type[Invariant]] = INVARIANTS,
     features: Iterable[str] = (),
+    restart: Restart = "trust-disk",
 ) -> AsyncIterator[Cluster]:
     """The cluster of a setup, running in ``world`` until the block ends; ``features`` are those that
     the product under test has, of `hydra_sync.testing.invariant.FEATURES`.
+
+    With ``restart="prove"`` the block begins when all members have begun their first epochs: only all
+    of them together can found a network (design: 7).
 
     >>> from hydra_sync.testing import World
     >>> async def scenario(world: World) -> int:
@@ -389,8 +401,10 @@ async def open_cluster(
     True
     """
     async with open_tasks() as nursery:
-        cluster = Cluster(world, setup, nursery, invariants=invariants, features=features)
+        cluster = Cluster(world, setup, nursery, invariants=invariants, features=features, restart=restart)
         cluster.start()
+        if restart == "prove":
+            await cluster.founded()
         yield cluster
         nursery.cancel_scope.cancel()
 

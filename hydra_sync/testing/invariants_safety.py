@@ -11,6 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from hydra_sync.epoch import is_epoch_event
 from hydra_sync.limits import HANDSHAKES_MAX, TOOLS_MAX
 from hydra_sync.ranges import SeqRange
 from hydra_sync.sync import Advanced, Diverged, Notice
@@ -74,7 +75,8 @@ class NoFork(Invariant):
         seen = self.ledger.seen[log].get(event.seq)
         if seen is None or seen.batch_hash == event.batch_hash or not self.cluster.is_sound(log):
             return
-        if seen.data in self.ledger.written[log] and event.data in self.ledger.written[log]:
+        genuine = [data in self.ledger.written[log] or is_epoch_event(data) for data in (seen.data, event.data)]
+        if all(genuine) and seen.epoch == event.epoch:
             self.broken(f"{log} signed event {event.seq} twice: {seen.node} and {delivery.node} hold different batches")
 
     reread = delivering
@@ -103,7 +105,7 @@ class NoCreation(Invariant):
     promise = "nothing is delivered that its author did not write: nothing forged, nothing rotten"
 
     def delivering(self, delivery: Delivery) -> None:
-        if delivery.event.data not in self.ledger.written[delivery.log]:
+        if not delivery.event.begins_epoch and delivery.event.data not in self.ledger.written[delivery.log]:
             what = f"event {delivery.event.seq} of {delivery.log}"
             self.broken(f"{delivery.node} delivered as {what} what {delivery.log} never wrote", delivery.node)
 

@@ -32,6 +32,7 @@ class Seen:
     """What stands at one seq of a log, by the node that delivered it first."""
 
     node: str
+    epoch: int
     batch_hash: bytes
     data: bytes
     state: bytes
@@ -81,7 +82,7 @@ class Ledger:
         self.deliveries += 1
         self.cursors[node, log] = event.seq + 1
         self.states[node, log] = delivery.state
-        self.seen[log].setdefault(event.seq, Seen(node, event.batch_hash, event.data, delivery.state))
+        self.seen[log].setdefault(event.seq, Seen(node, event.epoch, event.batch_hash, event.data, delivery.state))
 
     def start_over(self, node: str, log: str) -> None:
         """The node's application has lost its state: it reads the log from its beginning again."""

@@ -14,6 +14,7 @@ import trio
 
 from hydra_sync import Address, Config, Node, Seams, create_store, open_node
 from hydra_sync import config as configs
+from hydra_sync.config import Restart
 from hydra_sync.errors import StoreError, StoreMissingError, UnavailableError
 from hydra_sync.identity import MemberKey, SigningKey
 from hydra_sync.ranges import SeqRange
@@ -57,14 +58,15 @@ def member_key(alias: str) -> MemberKey:
     return signing_key(alias).member
 
 
-def configurations(network: str, aliases: list[str], ips: list[str]) -> dict[str, Config]:
+def configurations(network: str, aliases: list[str], ips: list[str], restart: Restart) -> dict[str, Config]:
     """The configuration of each member."""
     keys = {alias: signing_key(alias) for alias in aliases}
     members = tuple(
         configs.Member(alias, key.member, Address(ip, PORT)) for (alias, key), ip in zip(keys.items(), ips, strict=True)
     )
     return {
-        member.alias: Config(network, keys[member.alias], members, STORE, listen=member.address) for member in members
+        member.alias: Config(network, keys[member.alias], members, STORE, listen=member.address, restart=restart)
+        for member in members
     }
 
 
@@ -175,7 +177,7 @@ class Member:
         ledger = self.cluster.ledger
         while True:
             try:
-                async for event in node.follow(log, ledger.cursors[self.alias, log]):
+                async for event in node.follow(log, ledger.cursors[self.alias, log], delivery="eager", epochs=True):
                     self._deliver(ledger.fold(self.alias, log, event))
             except UnavailableError:
                 _unavailable()
@@ -191,13 +193,13 @@ class Member:
         """Read a log from its beginning, and again from anywhere, and let the invariants compare."""
         stop = self.cluster.logs(self.alias)[log].tip.next_seq
         ledger, state = self.cluster.ledger, EMPTY_STATE
-        async for event in node.read(log, SeqRange(0, stop)):
+        async for event in node.read(log, SeqRange(0, stop), epochs=True):
             delivery = ledger.fold(self.alias, log, event, after=state)
             state = delivery.state
             self._compare(delivery)
         if stop:
             start = self.cluster.world.random("reread").below(stop)  # as likely as not inside of a batch
-            async for event in node.read(log, SeqRange(start, stop)):
+            async for event in node.read(log, SeqRange(start, stop), epochs=True):
                 if seen := ledger.seen[log].get(event.seq):
                     self._compare(Delivery(self.alias, log, event, seen.state))
 

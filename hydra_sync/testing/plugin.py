@@ -11,8 +11,7 @@ import copy
 import os
 import re
 import shlex
-from collections.abc import Awaitable, Callable, Iterable
-from functools import wraps
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -20,10 +19,11 @@ import pytest
 
 from hydra_sync.testing.errands import write_diagram
 from hydra_sync.testing.replay import write_trace
-from hydra_sync.testing.scenario import Outcome
+from hydra_sync.testing.scenario import Outcome, Setup
 from hydra_sync.testing.simulate import Simulation, SimulationError
 from hydra_sync.testing.verdicts import code_version
 from hydra_sync.testing.view.words import setup_in_words
+from hydra_sync.testing.world import World
 
 __all__ = ["SimulationItem"]
 
@@ -99,17 +99,16 @@ class SimulationItem(pytest.Item):
 def _asserting(simulation: Simulation) -> Simulation:
     """The same, with failures that pytest raises (`pytest.raises`, `pytest.fail`) as assertions: its own are
     no `Exception`, and would pass by all who say which seed it was."""
-    function: Callable[..., Awaitable[None]] = simulation.function
+    play = simulation.play
 
-    @wraps(function)
-    async def asserting(*args: object) -> None:
+    async def asserting(world: World, setup: Setup) -> None:
         try:
-            await function(*args)
+            await play(world, setup)
         except pytest.fail.Exception as error:
             raise AssertionError(str(error)) from error
 
     asserting_one = copy.copy(simulation)
-    asserting_one.function = asserting
+    asserting_one.play = asserting
     return asserting_one
 
 

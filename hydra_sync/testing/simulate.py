@@ -10,6 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
+from hydra_sync.config import Restart
 from hydra_sync.testing.clock import nanoseconds
 from hydra_sync.testing.cluster import INVARIANTS, Cluster, open_cluster
 from hydra_sync.testing.invariant import Invariant, InvariantError
@@ -50,6 +51,7 @@ class Simulation:
         self.function = function
         self.play = play
         """What is run: the function, with what it needs around it."""
+        self.is_cluster = play is not function
         self.swarm = swarm
         self.seeds = seeds
         self.invariants = tuple(invariants)
@@ -78,7 +80,7 @@ class Simulation:
         world = World(seed, record=record, policy=policy)
 
         failure = None
-        with counted(cluster=self.play is not self.function) as signals:
+        with counted(cluster=self.is_cluster) as signals:
             try:
                 world.run(lambda world: self.play(world, used), limit_s=LIMIT_S)
             except Exception as error:  # whatever it is, it is the outcome
@@ -112,11 +114,13 @@ def simulate(
     swarm: Swarm | None = None,
     invariants: Iterable[type[Invariant]] = INVARIANTS,
     features: Iterable[str] = (),
+    restart: Restart = "trust-disk",
 ) -> Callable[[ClusterTest], Simulation]:
     """Make an async function that takes a `Cluster` a scenario, and a pytest test that runs ``seeds`` of them.
 
     ``nodes``, ``seconds`` and ``operations`` take the place of what the swarm would draw. Marks for
-    pytest stand below this decorator. With the plugin, ``--sim-seeds`` and ``--sim-seed`` choose others.
+    pytest stand below this decorator. ``restart`` is what all members are configured with. With the plugin,
+    ``--sim-seeds`` and ``--sim-seed`` choose others.
 
     >>> @simulate(nodes=3, seeds=2, swarm=Swarm.calm())
     ... async def test_writes(cluster: Cluster) -> None:
@@ -131,7 +135,7 @@ def simulate(
 
     def decorate(function: ClusterTest) -> Simulation:
         async def play(world: World, setup: Setup) -> None:
-            async with open_cluster(world, setup, invariants=checked, features=present) as cluster:
+            async with open_cluster(world, setup, invariants=checked, features=present, restart=restart) as cluster:
                 await function(cluster)
 
         return _marked(Simulation(function, play, swarm=used, seeds=seeds, invariants=checked))
