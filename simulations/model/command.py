@@ -121,13 +121,14 @@ def check(
 
 
 @model.command()
+@click.option("--rule", "rules", type=click.Choice(Rules.names()), multiple=True, help="Only this one; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each rule.")
-def table(as_json: bool) -> None:
+def table(rules: tuple[str, ...], as_json: bool) -> None:
     """Show for each rule what breaks without it. Exits with 1 if that is not what is expected."""
     expected = True
     if not as_json:
         click.echo(f"{'without':<27} {'breaks':<6} {'steps':>5} {'states':>7}  {'bounds':<48} because")
-    for rule in Rules.names():
+    for rule in rules or Rules.names():
         need = NEEDED[rule]
         found = look(need.bounds, (rule,), states_max=5_000_000)
         expected = expected and found.result.broken == need.broken

@@ -27,7 +27,7 @@ def _bounds(nodes: int, *, founding: bool = False, **budget: int) -> Bounds:
 
 NEEDED: Final[Mapping[str, Need]] = MappingProxyType(
     {
-        "restart_proves": Need(_bounds(3, events=2, lies=1), "LOST", "a lying disk goes on below what is stable"),
+        "restart_proves": Need(_bounds(4, events=2, lies=1), "FORK", "a disk that lied is appended to again"),
         "enough_answers": Need(_bounds(3, events=1, wipes=1), "LOST", "nobody who answers knows the stable event"),
         "adopt_highest": Need(_bounds(3, events=1, wipes=1), "LOST", "the answer that knows it is not listened to"),
         "ballot_as_epoch": Need(_bounds(2, events=0, wipes=2), "FORK", "two starts compute one epoch"),
@@ -53,7 +53,7 @@ NEEDED: Final[Mapping[str, Need]] = MappingProxyType(
             _bounds(2, events=1, crashes=2, cuts=1), "WEDGE", "it can never hold what the author shows"
         ),
         "amnesia_takes_ballot": Need(
-            _bounds(3, events=2, wipes=1, lies=1, witness_wipes=1),
+            _bounds(3, events=1, lies=1, crashes=1, witness_wipes=1),
             None,
             "an honest disk has all that could come late; kept as a second line",
         ),
@@ -85,8 +85,8 @@ SMALL: Final[tuple[Bounds, ...]] = (
     _bounds(2, events=2, wipes=1, lies=1, witness_wipes=1, cuts=1),
     _bounds(2, events=2, wipes=1, crashes=1, twins=1),
     _bounds(3, events=2, wipes=1, crashes=1, cuts=1),
-    _bounds(3, events=2, wipes=1, lies=1, witness_wipes=1),
-    _bounds(3, events=1, crashes=2, witness_lies=1, witness_wipes=1),
+    _bounds(3, events=1, wipes=1, lies=1, witness_wipes=1),
+    _bounds(3, events=1, crashes=1, witness_lies=1, witness_wipes=1),
     _bounds(3, events=2, bumps=1, crashes=2),
     _bounds(3, founding=True, events=1, inits=1, wipes=1),
     _bounds(3, founding=True, events=1, inits=2),
@@ -100,7 +100,9 @@ SMALL: Final[tuple[Bounds, ...]] = (
 LARGE: Final[tuple[Bounds, ...]] = (
     _bounds(2, events=3, wipes=2, lies=1, crashes=1, witness_wipes=1),
     _bounds(2, events=2, wipes=1, crashes=2, cuts=1, twins=1),
+    _bounds(3, events=2, wipes=1, lies=1, witness_wipes=1),
     _bounds(3, events=2, wipes=1, lies=1, crashes=1, witness_wipes=1),
+    _bounds(3, events=2, crashes=2, witness_lies=1, witness_wipes=1),
     _bounds(3, events=2, wipes=2, crashes=1, cuts=1),
     _bounds(3, events=2, twins=1, witness_wipes=1, crashes=1),
     _bounds(3, events=2, bumps=2, crashes=2, witness_wipes=1),

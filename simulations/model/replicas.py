@@ -120,13 +120,17 @@ def _ends_of_amnesia(rules: Rules, bounds: Bounds, state: State, who: int) -> It
         ahead = holds(replica.chain, tip) or key_of(replica.chain) > key_of(tip)
         promised = replica.promised
         if rules.amnesia_takes_ballot:
-            promised = max(replica.promised, granted)
+            promised = max(promised, granted, key=_ballot)  # a ballot it has promised stays with its start
             ahead = ahead and epoch_of(replica.chain) >= granted.ballot
         if not rules.amnesia_ends_below_promise and not ahead and _fenced(rules, replica, tip):
             continue
         after = replica._replace(amnesiac=False, promised=promised)
         after = show_tip(rules, after) if ahead else take_over(rules, after, tip)
         yield Step(Act.CAUGHT_UP, who, tip, granted.ballot), with_witness(state, who, after)
+
+
+def _ballot(promised: Promised) -> int:
+    return promised.ballot
 
 
 def _founding(rules: Rules, state: State, who: int) -> Iterator[tuple[Step, State]]:

@@ -47,7 +47,7 @@ class Rules:
     amnesia_ends_below_promise: bool = True
     """It ends with the author's tip even below what the replica promised. Without: the fence holds here, too."""
     amnesia_takes_ballot: bool = True
-    """It ends with the ballot of the author's present start as its promise. Without: with the promise it had, if any."""
+    """It ends with the ballot of the author's present start as its promise. Without: with what it had promised."""
     cut_is_amnesia: bool = True
     """A replica whose tail was cut on opening is amnesiac. Without: it takes part as if it had been shorter."""
     rewrite_on_opening: bool = True

@@ -124,10 +124,13 @@ def _is_for(rules: Rules, answer: Answer, asked: Promised) -> bool:
 
 def _commit(rules: Rules, bounds: Bounds, state: State) -> Iterator[tuple[Step, State]]:
     own = state.author.chain
+    outcomes = {}  # by step: many sets of answers may lead to one
     for tips in _answer_sets(rules, bounds, state):
         best = max((own, *tips), key=key_of) if rules.adopt_highest else own
         epoch = state.author.ballot if rules.ballot_as_epoch else 1 + max(map(epoch_of, (own, *tips)))
-        yield _opened(rules, bounds, state, Act.COMMIT, best, epoch, tips)
+        step, after = _opened(rules, bounds, state, Act.COMMIT, best, epoch, tips)
+        outcomes[step] = after
+    yield from outcomes.items()
 
 
 def _bump(rules: Rules, bounds: Bounds, state: State) -> Iterator[tuple[Step, State]]:
@@ -135,11 +138,13 @@ def _bump(rules: Rules, bounds: Bounds, state: State) -> Iterator[tuple[Step, St
     known = {state.author.chain, *state.relayed, *(one.chain for one in state.witnesses)}
     branches = sorted({chain[:stop] for chain in known for stop in range(len(chain) + 1)})
     left = state.left._replace(bumps=state.left.bumps - 1)
+    outcomes = {}
     for tips in _answer_sets(rules, bounds, state):
         for branch in branches:
             if epoch_of(branch) < state.author.ballot:
                 step, after = _opened(rules, bounds, state, Act.BUMP, branch, state.author.ballot, tips)
-                yield step, after._replace(left=left)
+                outcomes[step] = after._replace(left=left)
+    yield from outcomes.items()
 
 
 def _opened(
