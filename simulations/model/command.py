@@ -86,6 +86,7 @@ def model() -> None:
 )
 @click.option("--nodes", type=click.IntRange(2, 9), help="Only networks of this size.")
 @click.option("--bounds", "budget", type=BoundsType(), help="What may happen, as events=2,wipes=1.  [default: a suite]")
+@click.option("--away", type=click.IntRange(min=0), default=0, help="So many never help a start again; needs --bounds.")
 @click.option("--founding", is_flag=True, help="Begin with founding stores; needs --bounds.")
 @click.option("--beyond", is_flag=True, help="Allow more losses at once than can be survived; needs --bounds.")
 @click.option("--without", type=click.Choice(Rules.names()), multiple=True, help="Leave this rule out; repeatable.")
@@ -95,6 +96,7 @@ def model() -> None:
 def check(
     nodes: int | None,
     budget: Budget | None,
+    away: int,
     founding: bool,
     beyond: bool,
     without: tuple[str, ...],
@@ -104,9 +106,9 @@ def check(
 ) -> None:
     """Search for a run that breaks a guarantee. Exits with 1 if there is one, or a search was not complete."""
     if budget is not None:
-        chosen = [Bounds(nodes or 3, budget, founding=founding, beyond=beyond)]
-    elif founding or beyond:
-        raise click.UsageError("--founding and --beyond need --bounds")
+        chosen = [_bounds(nodes or 3, budget, founding=founding, away=away, beyond=beyond)]
+    elif away or founding or beyond:
+        raise click.UsageError("--away, --founding and --beyond need --bounds")
     else:
         chosen = [bounds for bounds in (LARGE if large else SMALL) if nodes in (None, bounds.nodes)]
     sound = True
@@ -156,8 +158,16 @@ def look(bounds: Bounds, without: tuple[str, ...], *, states_max: int) -> Findin
 def describe(bounds: Bounds) -> str:
     """The bounds in one line."""
     budget = ",".join(f"{name}={count}" for name, count in bounds.budget._asdict().items() if count)
-    extra = "".join(f" {name}" for name in ("founding", "beyond") if getattr(bounds, name))
+    extra = f" away={bounds.away}" if bounds.away else ""
+    extra += "".join(f" {name}" for name in ("founding", "beyond") if getattr(bounds, name))
     return f"n={bounds.nodes} {budget or 'nothing'}{extra}"
+
+
+def _bounds(nodes: int, budget: Budget, *, founding: bool, away: int, beyond: bool) -> Bounds:
+    try:
+        return Bounds(nodes, budget, founding=founding, away=away, beyond=beyond)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _report(found: Finding) -> Iterator[str]:

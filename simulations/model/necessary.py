@@ -21,8 +21,8 @@ class Need:
     why: str
 
 
-def _bounds(nodes: int, *, founding: bool = False, **budget: int) -> Bounds:
-    return Bounds(nodes, Budget(**budget), founding=founding)
+def _bounds(nodes: int, *, founding: bool = False, away: int = 0, **budget: int) -> Bounds:
+    return Bounds(nodes, Budget(**budget), founding=founding, away=away)
 
 
 NEEDED: Final[Mapping[str, Need]] = MappingProxyType(
@@ -90,6 +90,7 @@ SMALL: Final[tuple[Bounds, ...]] = (
     _bounds(3, events=2, bumps=1, crashes=2),
     _bounds(3, founding=True, events=1, inits=1, wipes=1),
     _bounds(3, founding=True, events=1, inits=2),
+    _bounds(4, away=1, events=1, crashes=1, cuts=1),
     _bounds(4, events=1, wipes=2),
     _bounds(4, events=1, lies=1, witness_wipes=1),
     _bounds(5, events=1, wipes=1, witness_wipes=1),

@@ -103,19 +103,33 @@ PROPERTIES: Final[Mapping[str, Property]] = MappingProxyType(
 """By name, in the order they are checked."""
 
 
-def settled(state: State) -> bool:
-    """Whether all is well again: the author may append, and every replica counts and holds the author's log."""
+def settled(bounds: Bounds, state: State) -> bool:
+    """Whether all is well: the author may append, and every replica that is not away counts and holds its log."""
     author = state.author
     return author.mode is Mode.READY and all(
-        one.chain == author.chain and not one.amnesiac and not one.founding for one in state.witnesses
+        one.chain == author.chain and not one.amnesiac and not one.founding for one in state.witnesses[: bounds.present]
     )
 
 
-def beyond_help(bounds: Bounds, state: State) -> bool:
-    """Whether too few witnesses remember, so that only an operator's word helps, or the author broke its own log."""
+def beyond_help(rules: Rules, bounds: Bounds, state: State) -> bool:
+    """Whether the start must wait for who is away or, if nobody is, for an operator's word.
+
+    A start can finish where R others are there that remember. One that has its disk makes those remember that have
+    forgotten, but only so many that R do, and who is away and has not forgotten counts among these. A founding
+    one needs all. An author that broke its own log has nothing to ask for.
+    """
+    author, there = state.author, state.witnesses[: bounds.present]
+    remember = sum(not one.amnesiac and not (one.founding and one.known) for one in there)
     if bounds.budget.bumps:
         return True
-    author = state.author
-    remember = sum(not one.amnesiac and not (one.founding and one.known) for one in state.witnesses)
-    lost = author.mode is Mode.WIPED or (author.founding and any(knows(one, author) for one in state.witnesses))
-    return bool(lost and remember < bounds.answers)
+    if author.mode is Mode.WIPED:
+        return remember < bounds.answers
+    if author.founding:
+        return bounds.away > 0 or (any(knows(one, author) for one in there) and remember < bounds.answers)
+    if author.mode is Mode.STARTING:
+        reminded = sum(one.amnesiac for one in there)
+        if rules.amnesia_awaits_proof:
+            forgetful = sum(one.amnesiac for one in state.witnesses)
+            reminded = max(0, min(reminded, forgetful - (bounds.majority - 2)))
+        return remember + reminded < bounds.answers
+    return False

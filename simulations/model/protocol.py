@@ -54,8 +54,9 @@ class Recovery:
         return checker.apply(self, state, step)
 
     def canonical(self, state: State) -> State:
-        """Witnesses in one order: rules and properties treat them all alike."""
-        return state._replace(witnesses=tuple(sorted(state.witnesses)))
+        """Witnesses in one order: rules and properties treat them all alike, but for who is away."""
+        there, away = state.witnesses[: self.bounds.present], state.witnesses[self.bounds.present :]
+        return state._replace(witnesses=(*sorted(there), *sorted(away)))
 
     def broken(self, state: State) -> str | None:
         """The first of the watched properties that this state breaks."""
@@ -65,16 +66,16 @@ class Recovery:
         return None
 
     def helps(self, step: Step) -> bool:
-        """Whether it is no fault."""
-        return not step.act.is_fault
+        """Whether it is no fault, and nobody's who is away."""
+        return not step.act.is_fault and step.who <= self.bounds.present
 
     def settled(self, state: State) -> bool:
-        """Whether the author may append, and every replica counts and holds its log."""
-        return settled(state)
+        """Whether the author may append, and every replica that is there counts and holds its log."""
+        return settled(self.bounds, state)
 
     def excused(self, state: State) -> bool:
         """Whether only an operator's word helps."""
-        return beyond_help(self.bounds, state)
+        return beyond_help(self.rules, self.bounds, state)
 
 
 def _held(state: State) -> list[Chain]:

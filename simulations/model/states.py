@@ -149,16 +149,24 @@ class Bounds:
     founding: bool = False  # begin with n empty founding stores; else founded, with an empty log
     relayed: bool = True  # batches outlive the nodes that held them
     partial: bool = True  # a fetch may end early
+    away: int = 0  # witnesses that do nothing any more when what must stay possible is looked for
     beyond: bool = False  # allow more unnoticed losses at once than can be survived
 
     def __post_init__(self) -> None:
         if not 2 <= self.nodes <= 9:
             raise ValueError(f"{self.nodes} nodes: the model is for 2 to 9")
+        if not 0 <= self.away < self.nodes:
+            raise ValueError(f"{self.away} of {self.nodes - 1} witnesses cannot be away")
 
     @property
     def majority(self) -> int:
         """q."""
         return self.nodes // 2 + 1
+
+    @property
+    def present(self) -> int:
+        """Witnesses that are not away; theirs are the first places."""
+        return self.nodes - 1 - self.away
 
     @property
     def answers(self) -> int:
