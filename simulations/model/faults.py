@@ -3,7 +3,8 @@
 A loss is *noticed* where the store says so (made by ``recover``, or cut on opening), *unnoticed* where it looks like
 an older day. Noticed losses may come at any time, in any number. Unnoticed ones are bounded by what can be survived:
 while the author is short of something, at most q - 2 witnesses are in loss, so that one at least remembers; and a
-witness forgets unnoticed only where nothing else is lost. ``Bounds.beyond`` lifts both bounds.
+witness forgets unnoticed only where nothing else is lost, and never where the author's disk may be.
+``Bounds.beyond`` lifts both bounds.
 """
 
 from __future__ import annotations
@@ -14,7 +15,19 @@ from simulations.model.chains import Chain, epoch_of, holds
 from simulations.model.replicas import with_witness
 from simulations.model.rules import Rules
 from simulations.model.starting import forget_answers
-from simulations.model.states import NO_PROMISE, Act, Author, Bounds, Mode, State, Step, Witness
+from simulations.model.states import (
+    NO_PROMISE,
+    NO_TWIN,
+    Act,
+    Author,
+    Bounds,
+    Mode,
+    Promised,
+    State,
+    Step,
+    Twin,
+    Witness,
+)
 
 __all__ = ["behind", "fault_steps"]
 
@@ -58,9 +71,12 @@ def _author_faults(rules: Rules, bounds: Bounds, state: State) -> Iterator[tuple
         for stop in range(len(author.chain)):
             short = author._replace(chain=author.chain[:stop], short=True)
             yield Step(Act.LIE, 0, short.chain), _restarted(rules, spent, short)
-    if left.twins and author.mode is Mode.READY and author.chain and not author.twin:
+    if left.twins and author.mode is not Mode.WIPED and not author.founding and author.twin == NO_TWIN:
         spent = state._replace(left=left._replace(twins=left.twins - 1))
-        yield Step(Act.TWIN), _restarted(rules, spent, author._replace(twin=author.chain, short=True))
+        asked = Promised(author.ballot, state.starts) if author.ballot else NO_PROMISE
+        if author.mode is Mode.READY or author.ballot:
+            second = author._replace(twin=Twin(author.chain, asked), short=True)
+            yield Step(Act.TWIN), _restarted(rules, spent, second)
 
 
 def _restarted(rules: Rules, state: State, author: Author) -> State:
@@ -90,7 +106,7 @@ def _witness_faults(rules: Rules, bounds: Bounds, state: State) -> Iterator[tupl
         if left.cuts and whole and others and witness.chain:
             after = _left_with(witness, witness.chain[:-1])._replace(amnesiac=rules.amnesia and rules.cut_is_amnesia)
             yield Step(Act.CUT, who, after.chain), _spent(state, "cuts", who, after)
-        if left.witness_lies and (bounds.beyond or _whole_without(state, who)):
+        if left.witness_lies and (bounds.beyond or (bounds.author_keeps_disk and _whole_without(state, who))):
             yield from _witness_lies(state, who)
         if left.restarts and not rules.promise_durable and witness.promised != NO_PROMISE:
             after = witness._replace(promised=NO_PROMISE)

@@ -55,7 +55,7 @@ def epoch_twice(rules: Rules, bounds: Bounds, state: State) -> bool:
 
 
 def _conflict(state: State) -> str | None:
-    chains = {state.author.chain, state.author.twin, *state.relayed}
+    chains = {state.author.chain, state.author.twin.chain, *state.relayed}
     for witness in state.witnesses:
         chains.add(witness.chain)
         chains.update(witness.shown)

@@ -12,11 +12,13 @@ from simulations.model.properties import PROPERTIES, beyond_help, settled
 from simulations.model.replicas import replica_steps
 from simulations.model.rules import Rules
 from simulations.model.starting import author_steps
-from simulations.model.states import NO_PROMISE, Act, Author, Bounds, Mode, State, Step, Witness
+from simulations.model.states import NO_PROMISE, NO_TWIN, Act, Author, Bounds, Mode, State, Step, Witness
 
 __all__ = ["Recovery"]
 
-KEEPS_ALL = frozenset({Act.APPEND, Act.TWIN_APPEND, Act.PREPARE, Act.PROMISE, Act.REFUSE, Act.FOUNDED})
+KEEPS_ALL = frozenset(
+    {Act.APPEND, Act.TWIN_APPEND, Act.PREPARE, Act.PROMISE, Act.TWIN_PROMISE, Act.REFUSE, Act.FOUNDED}
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Recovery:
         """All empty: n founding stores, or a network that was founded before anything was appended."""
         founding = self.bounds.founding
         mode = Mode.STARTING if founding else Mode.READY
-        author = Author((), mode, int(founding), 0, short=False, twin=())
+        author = Author((), mode, int(founding), 0, short=False, twin=NO_TWIN)
         witness = Witness((), (), NO_PROMISE, False, founding, not founding, (), (), NO_PROMISE)
         return State(author, (witness,) * (self.bounds.nodes - 1), (), int(founding), self.bounds.budget)
 
@@ -79,7 +81,7 @@ class Recovery:
 
 
 def _held(state: State) -> list[Chain]:
-    return [state.author.chain, state.author.twin, *(one.chain for one in state.witnesses)]
+    return [state.author.chain, state.author.twin.chain, *(one.chain for one in state.witnesses)]
 
 
 def _with_relayed(before: State, after: State) -> State:

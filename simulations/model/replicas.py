@@ -64,7 +64,7 @@ def show_tip(rules: Rules, replica: Witness) -> Witness:
 
 def sources(state: State, bounds: Bounds) -> list[Chain]:
     """All that a fetch may bring: what any node holds or is still under way, and every beginning of it."""
-    whole = {state.author.chain, state.author.twin, *(one.chain for one in state.witnesses), *state.relayed}
+    whole = {state.author.chain, state.author.twin.chain, *(one.chain for one in state.witnesses), *state.relayed}
     if not bounds.partial:
         return sorted(whole)
     return sorted({chain[:stop] for chain in whole for stop in range(1, len(chain) + 1)})

@@ -8,7 +8,7 @@ from itertools import combinations
 from simulations.model.chains import Batch, Chain, epoch_of, holds, key_of
 from simulations.model.replicas import with_witness
 from simulations.model.rules import Rules
-from simulations.model.states import NO_PROMISE, Act, Answer, Author, Bounds, Mode, Promised, State, Step, Witness
+from simulations.model.states import NO_PROMISE, Act, Answer, Author, Bounds, Mode, Promised, State, Step, Twin, Witness
 
 __all__ = ["TWICE", "author_steps", "forget_answers", "knows"]
 
@@ -28,6 +28,8 @@ def author_steps(rules: Rules, bounds: Bounds, state: State) -> Iterator[tuple[S
             for who in range(1, bounds.nodes):
                 yield from _ask(rules, state, who)
             yield from _commit(rules, bounds, state)
+    if state.author.twin.asked != NO_PROMISE:
+        yield from _twin_starts(rules, bounds, state)
     if state.left.bumps and state.author.ballot:
         yield from _bump(rules, bounds, state)
 
@@ -40,9 +42,10 @@ def _append(state: State) -> Iterator[tuple[Step, State]]:
     if author.mode is Mode.READY:
         chain = _extended(state, author.chain, Batch(epoch_of(author.chain), 0))
         yield Step(Act.APPEND, 0, chain), state._replace(author=author._replace(chain=chain), left=left)
-    if author.twin:
-        chain = _extended(state, author.twin, Batch(epoch_of(author.twin), 0))
-        yield Step(Act.TWIN_APPEND, 0, chain), state._replace(author=author._replace(twin=chain), left=left)
+    if author.twin.chain and author.twin.asked == NO_PROMISE:
+        chain = _extended(state, author.twin.chain, Batch(epoch_of(author.twin.chain), 0))
+        twin = author.twin._replace(chain=chain)
+        yield Step(Act.TWIN_APPEND, 0, chain), state._replace(author=author._replace(twin=twin), left=left)
 
 
 def _prepare(rules: Rules, state: State) -> Iterator[tuple[Step, State]]:
@@ -58,7 +61,7 @@ def _prepare(rules: Rules, state: State) -> Iterator[tuple[Step, State]]:
 
 def _ask(rules: Rules, state: State, who: int) -> Iterator[tuple[Step, State]]:
     witness, author = state.witnesses[who - 1], state.author
-    asked = Promised(author.ballot, state.starts)
+    asked = _asked(state)
     heard = author.founding and rules.founding_hears_amnesiacs
     if witness.amnesiac and rules.no_promises_when_amnesiac and not heard:
         return
@@ -106,9 +109,8 @@ def _recognised(rules: Rules, state: State) -> Iterator[tuple[Step, State]]:
             yield Step(Act.RECOGNISED, 0, witness.chain, who), forget_answers(rules, after)
 
 
-def _answer_sets(rules: Rules, bounds: Bounds, state: State) -> Iterator[tuple[Chain, ...]]:
+def _answer_sets(rules: Rules, bounds: Bounds, state: State, asked: Promised) -> Iterator[tuple[Chain, ...]]:
     """Tips of every set of answers that is enough: any others may have been lost on the way."""
-    asked = Promised(state.author.ballot, state.starts)
     tips = [
         sorted({one.tip for one in witness.answers if _is_for(rules, one, asked)})[-1:] for witness in state.witnesses
     ]
@@ -122,15 +124,37 @@ def _is_for(rules: Rules, answer: Answer, asked: Promised) -> bool:
     return answer.promised == asked or (not rules.promise_names_start and answer.promised.ballot == asked.ballot)
 
 
+def _asked(state: State) -> Promised:
+    return Promised(state.author.ballot, state.starts)
+
+
 def _commit(rules: Rules, bounds: Bounds, state: State) -> Iterator[tuple[Step, State]]:
     own = state.author.chain
     outcomes = {}  # by step: many sets of answers may lead to one
-    for tips in _answer_sets(rules, bounds, state):
+    for tips in _answer_sets(rules, bounds, state, _asked(state)):
         best = max((own, *tips), key=key_of) if rules.adopt_highest else own
         epoch = state.author.ballot if rules.ballot_as_epoch else 1 + max(map(epoch_of, (own, *tips)))
         step, after = _opened(rules, bounds, state, Act.COMMIT, best, epoch, tips)
         outcomes[step] = after
     yield from outcomes.items()
+
+
+def _twin_starts(rules: Rules, bounds: Bounds, state: State) -> Iterator[tuple[Step, State]]:
+    """The older process has asked, too: witnesses may still answer, and it may still commit."""
+    twin = state.author.twin
+    for who, witness in enumerate(state.witnesses, 1):
+        answered = any(answer.promised == twin.asked for answer in witness.answers)
+        if not (answered or witness.amnesiac or witness.founding) and _may_promise(rules, witness, twin.asked):
+            step = Step(Act.PROMISE, who, witness.chain, twin.asked.ballot)
+            yield step._replace(act=Act.TWIN_PROMISE), _promise(rules, state, who, twin.asked)
+    outcomes = {}
+    for tips in _answer_sets(rules, bounds, state, twin.asked):
+        best = max((twin.chain, *tips), key=key_of)
+        chain = _extended(state, best, Batch(twin.asked.ballot, 0, opens=True))
+        author = state.author._replace(twin=Twin(chain, NO_PROMISE))
+        outcomes[chain] = forget_answers(rules, state._replace(author=author))
+    for chain, after in outcomes.items():
+        yield Step(Act.TWIN_COMMIT, 0, chain, epoch_of(chain)), after
 
 
 def _bump(rules: Rules, bounds: Bounds, state: State) -> Iterator[tuple[Step, State]]:
@@ -139,7 +163,7 @@ def _bump(rules: Rules, bounds: Bounds, state: State) -> Iterator[tuple[Step, St
     branches = sorted({chain[:stop] for chain in known for stop in range(len(chain) + 1)})
     left = state.left._replace(bumps=state.left.bumps - 1)
     outcomes = {}
-    for tips in _answer_sets(rules, bounds, state):
+    for tips in _answer_sets(rules, bounds, state, _asked(state)):
         for branch in branches:
             if epoch_of(branch) < state.author.ballot:
                 step, after = _opened(rules, bounds, state, Act.BUMP, branch, state.author.ballot, tips)
@@ -167,7 +191,7 @@ def _extended(state: State, chain: Chain, batch: Batch) -> Chain:
 
 
 def _everything(state: State) -> Iterator[Chain]:
-    yield from (state.author.chain, state.author.twin, *state.relayed)
+    yield from (state.author.chain, state.author.twin.chain, *state.relayed)
     for witness in state.witnesses:
         yield from (witness.chain, *witness.shown, *(one.tip for one in witness.answers))
 
@@ -176,9 +200,9 @@ def forget_answers(rules: Rules, state: State) -> State:
     """The state without answers that can serve no start any more."""
     if not rules.promise_names_start:
         return state
-    asked = Promised(state.author.ballot, state.starts) if state.author.ballot else NO_PROMISE
+    asked = {_asked(state) if state.author.ballot else NO_PROMISE, state.author.twin.asked}
     witnesses = tuple(
-        one._replace(answers=tuple(a for a in one.answers if a.promised == asked)) if one.answers else one
+        one._replace(answers=tuple(a for a in one.answers if a.promised in asked)) if one.answers else one
         for one in state.witnesses
     )
     return state._replace(witnesses=witnesses)

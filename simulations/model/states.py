@@ -11,7 +11,21 @@ from typing import Final, NamedTuple
 
 from simulations.model.chains import Chain
 
-__all__ = ["NO_PROMISE", "Act", "Answer", "Author", "Bounds", "Budget", "Mode", "Promised", "State", "Step", "Witness"]
+__all__ = [
+    "NO_PROMISE",
+    "NO_TWIN",
+    "Act",
+    "Answer",
+    "Author",
+    "Bounds",
+    "Budget",
+    "Mode",
+    "Promised",
+    "State",
+    "Step",
+    "Twin",
+    "Witness",
+]
 
 
 class Mode(IntEnum):
@@ -39,6 +53,16 @@ class Answer(NamedTuple):
     tip: Chain
 
 
+class Twin(NamedTuple):
+    """An older process with the author's key, which goes on as it was: appending, or starting."""
+
+    chain: Chain
+    asked: Promised  # what its start asks for; NO_PROMISE when it may append
+
+
+NO_TWIN: Final = Twin((), NO_PROMISE)
+
+
 class Author(NamedTuple):
     """The node whose log this is."""
 
@@ -47,7 +71,7 @@ class Author(NamedTuple):
     founding: int  # 0, or its store says: made by init before this start, never granted an epoch
     ballot: int  # of the present start; 0 when none is picked
     short: bool  # history: its disk lost something unnoticed, and no start has been granted since
-    twin: Chain  # log of an older process with the same key, still appending; () when none
+    twin: Twin
 
 
 class Witness(NamedTuple):
@@ -97,6 +121,8 @@ class Act(Enum):
 
     APPEND = "the author appends and syncs a batch"
     TWIN_APPEND = "the older process with the same key appends a batch"
+    TWIN_PROMISE = "promises to the older process with the author's key, persists it, and answers"
+    TWIN_COMMIT = "the older process with the same key commits an epoch batch"
     FETCH = "takes over batches"
     PREPARE = "the author picks a ballot and sends Prepare"
     PROMISE = "promises, persists it, and answers"
@@ -157,6 +183,12 @@ class Bounds:
             raise ValueError(f"{self.nodes} nodes: the model is for 2 to 9")
         if not 0 <= self.away < self.nodes:
             raise ValueError(f"{self.away} of {self.nodes - 1} witnesses cannot be away")
+
+    @property
+    def author_keeps_disk(self) -> bool:
+        """Whether nothing that may happen takes anything off the author's disk."""
+        budget = self.budget
+        return not (budget.wipes or budget.lies or budget.inits or budget.twins or budget.bumps)
 
     @property
     def majority(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from simulations.model.chains import show
-from simulations.model.states import NO_PROMISE, Act, Mode, State, Step, Witness
+from simulations.model.states import NO_PROMISE, NO_TWIN, Act, Mode, State, Step, Witness
 
 __all__ = ["MEANINGS", "NAMES", "name_of", "tell", "tell_state", "tell_step"]
 
@@ -49,7 +49,7 @@ def tell_step(step: Step) -> str:
     match act:
         case Act.PREPARE:
             return f"{sentence}: ballot {step.number}"
-        case Act.PROMISE:
+        case Act.PROMISE | Act.TWIN_PROMISE:
             return f"{sentence}: ballot {step.number}, tip {chain}"
         case Act.REFUSE:
             return f"{sentence} ({step.number})"
@@ -57,7 +57,7 @@ def tell_step(step: Step) -> str:
             return f"{sentence}, by {name_of(step.number)}"
         case Act.CAUGHT_UP:
             return f"{sentence} with {chain}, taking over ballot {step.number}"
-        case Act.APPEND | Act.TWIN_APPEND | Act.FETCH | Act.COMMIT | Act.BUMP | Act.KILL:
+        case Act.APPEND | Act.TWIN_APPEND | Act.TWIN_COMMIT | Act.FETCH | Act.COMMIT | Act.BUMP | Act.KILL:
             return f"{sentence}: {chain}"
         case Act.LIE | Act.CUT | Act.WITNESS_LIE | Act.POWER_CUT:
             return f"{sentence}: {chain} is left"
@@ -73,8 +73,9 @@ def tell_state(state: State) -> Iterator[str]:
     if author.founding:
         line += ", its store founding"
     yield line + (f", trying ballot {author.ballot}" if author.ballot else "")
-    if author.twin:
-        yield f"an older process with her key has {show(author.twin)}"
+    if author.twin != NO_TWIN:
+        starting = f", trying ballot {author.twin.asked.ballot}" if author.twin.asked.ballot else ""
+        yield f"an older process with her key has {show(author.twin.chain)}{starting}"
     for who, witness in enumerate(state.witnesses, 1):
         yield f"{name_of(who)} has {', '.join(_facts(witness))}"
     for chain in state.relayed:

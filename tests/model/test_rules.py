@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from simulations.model import Bounds, Recovery, Rules, search
+from simulations.model import Bounds, Budget, Recovery, Rules, search
 from simulations.model.command import GUARANTEES, describe
 from simulations.model.necessary import NEEDED, SMALL, Need
 from simulations.model.properties import PROPERTIES
@@ -47,10 +47,18 @@ def test_promise_is_given_once(rule: str) -> None:
 
 def test_more_loss_than_can_be_survived_is_not_survived() -> None:
     """The bounds on faults are there for a reason: beyond them no rule can help, for nobody has the event any more."""
-    survivable = Bounds(3, SMALL[3].budget._replace(wipes=0))
+    survivable = Bounds(3, Budget(events=1, lies=1, witness_wipes=1))
     assert search(Recovery(Rules(), survivable)).broken is None
     beyond = Bounds(3, survivable.budget, beyond=True)
     assert search(Recovery(Rules(), beyond)).broken == "LOST"
+
+
+@pytest.mark.parametrize("loss", ["wipes", "lies"])
+def test_backup_of_a_witness_and_a_lost_author(loss: str) -> None:
+    """A witness that forgot its promise unnoticed makes an orphan stable, even long after the author recovered."""
+    budget = Budget(events=1, witness_lies=1)._replace(**{loss: 1})
+    assert search(Recovery(Rules(), Bounds(3, budget))).broken is None
+    assert search(Recovery(Rules(), Bounds(3, budget, beyond=True))).broken == "LOST"
 
 
 def test_names_of_rules_are_checked() -> None:
