@@ -17,7 +17,7 @@ class Need:
     """Bounds within which the rules hold, and fail without one of them."""
 
     bounds: Bounds
-    broken: str | None  # what breaks without it; None: nothing does, the rule is not needed
+    broken: str  # what breaks without it
     why: str
 
 
@@ -52,10 +52,15 @@ NEEDED: Final[Mapping[str, Need]] = MappingProxyType(
         "amnesia_ends_below_promise": Need(
             _bounds(2, events=1, crashes=2, cuts=1), "WEDGE", "it can never hold what the author shows"
         ),
+        "reminded_is_silent": Need(
+            _bounds(3, events=1, bumps=1, crashes=1, witness_wipes=1),
+            "AGREE",
+            "a byzantine author shows a tip and starts below it",
+        ),
         "amnesia_takes_ballot": Need(
-            _bounds(3, events=1, lies=1, crashes=1, witness_wipes=1),
-            None,
-            "an honest disk has all that could come late; kept as a second line",
+            _bounds(3, events=1, bumps=1, crashes=1, witness_wipes=1),
+            "AGREE",
+            "a byzantine author has what it once was promised",
         ),
         "cut_is_amnesia": Need(_bounds(3, events=1, wipes=1, cuts=1), "LOST", "who forgot answers as if it knew"),
         "rewrite_on_opening": Need(
@@ -88,7 +93,8 @@ SMALL: Final[tuple[Bounds, ...]] = (
     _bounds(3, events=2, wipes=1, crashes=1, cuts=1),
     _bounds(3, events=1, wipes=1, lies=1, witness_wipes=1),
     _bounds(3, events=1, crashes=1, witness_lies=1, witness_wipes=1),
-    _bounds(3, events=2, bumps=1, crashes=2),
+    _bounds(3, events=1, bumps=1, crashes=1, witness_wipes=1),
+    _bounds(4, events=1, bumps=1, crashes=1, witness_wipes=1),
     _bounds(3, founding=True, events=1, inits=1, wipes=1),
     _bounds(3, founding=True, events=1, inits=2),
     _bounds(4, away=1, events=1, crashes=1, cuts=1),

@@ -115,6 +115,8 @@ def _ends_of_amnesia(rules: Rules, bounds: Bounds, state: State, who: int) -> It
             for some in combinations(others, bounds.answers)
         ]
     for tip, granted in dict.fromkeys(shown):
+        if rules.justified_epoch_batch and not justified(tip):
+            continue
         # The author's tip counts even below the replica's promise: the author's next epoch will stand on it.
         # What the replica has beyond is fenced by the ballot that it takes over now, and staged.
         ahead = holds(replica.chain, tip) or key_of(replica.chain) > key_of(tip)
@@ -124,8 +126,10 @@ def _ends_of_amnesia(rules: Rules, bounds: Bounds, state: State, who: int) -> It
             ahead = ahead and epoch_of(replica.chain) >= granted.ballot
         if not rules.amnesia_ends_below_promise and not ahead and _fenced(rules, replica, tip):
             continue
-        after = replica._replace(amnesiac=False, promised=promised)
-        after = show_tip(rules, after) if ahead else take_over(rules, after, tip)
+        chain = replica.chain if ahead else tip
+        after = replica._replace(amnesiac=False, promised=promised, chain=chain, synced=chain)
+        if not rules.reminded_is_silent or epoch_of(chain) >= promised.ballot:
+            after = show_tip(rules, after)  # else the first batch of the promised epoch will
         yield Step(Act.CAUGHT_UP, who, tip, granted.ballot), with_witness(state, who, after)
 
 

@@ -46,6 +46,9 @@ class Rules:
     Without: in any case."""
     amnesia_ends_below_promise: bool = True
     """It ends with the author's tip even below what the replica promised. Without: the fence holds here, too."""
+    reminded_is_silent: bool = True
+    """Where that tip is below the promise, it is no receipt until a batch of the promised epoch has come.
+    Without: it is one at once."""
     amnesia_takes_ballot: bool = True
     """It ends with the ballot of the author's present start as its promise. Without: with what it had promised."""
     cut_is_amnesia: bool = True
