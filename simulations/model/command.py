@@ -22,7 +22,7 @@ from simulations.model.story import MEANINGS, tell
 __all__ = ["main", "model"]
 
 GUARANTEES: Final = tuple(name for name in PROPERTIES if name != "TWICE")
-"""What users see. ``TWICE`` is how some of it breaks, and would end every search for it."""
+"""What users see. ``TWICE`` is how some of it breaks: where a rule is left out, it would end the search too early."""
 
 PROGRESS_S: Final = 2.0  # often enough to see that it lives
 
@@ -141,16 +141,18 @@ def table(rules: tuple[str, ...], as_json: bool) -> None:
 
 
 def look(bounds: Bounds, without: tuple[str, ...], *, states_max: int) -> Finding:
-    """Search within the bounds, showing progress on a terminal."""
+    """Search within the bounds, telling progress on stderr."""
     began = shown = time.monotonic()
+    calls = 0
 
     def progress(states: int, depth: int) -> None:
-        nonlocal shown
-        if states % 256 == 0 and (now := time.monotonic()) - shown > PROGRESS_S:
+        nonlocal calls, shown
+        calls += 1
+        if calls % 256 == 0 and (now := time.monotonic()) - shown > PROGRESS_S:
             shown = now
             click.echo(f"... {describe(bounds)}: {states:,} states, depth {depth}", err=True)
 
-    recovery = Recovery(Rules().without(*without), bounds, GUARANTEES)
+    recovery = Recovery(Rules().without(*without), bounds, GUARANTEES if without else tuple(PROPERTIES))
     result = search(recovery, possible=True, states_max=states_max, progress=progress)
     return Finding(bounds, without, result, time.monotonic() - began)
 
