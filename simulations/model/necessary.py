@@ -35,6 +35,9 @@ NEEDED: Final[Mapping[str, Need]] = MappingProxyType(
         "promise_durable": Need(_bounds(2, events=1, wipes=1, restarts=1), "LOST", "an orphan becomes stable"),
         "promise_fences": Need(_bounds(2, events=1, wipes=1), "LOST", "an orphan becomes stable"),
         "promise_names_start": Need(_bounds(2, events=0, wipes=2), "FORK", "an old promise grants a new start"),
+        "climbs": Need(
+            _bounds(4, events=0, crashes=3), "WEDGE", "a witness that promised more can follow nothing below it"
+        ),
         "one_epoch_stability": Need(_bounds(4, events=1, wipes=2), "LOST", "an answer with a newer epoch outranks it"),
         "amnesia": Need(_bounds(3, events=1, wipes=1, witness_wipes=1), "LOST", "who forgot answers as if it knew"),
         "no_receipts_when_amnesiac": Need(
@@ -117,6 +120,7 @@ LARGE: Final[tuple[Bounds, ...]] = (
     _bounds(4, events=2, wipes=1, lies=1),
     _bounds(4, events=1, wipes=1, crashes=1, witness_wipes=1),
     _bounds(4, away=1, events=1, crashes=1, witness_wipes=2),
+    _bounds(4, away=1, events=1, crashes=3),
     _bounds(4, founding=True, events=0, inits=2),
     _bounds(5, events=1, wipes=2),
     _bounds(5, events=1, wipes=1, lies=1, witness_wipes=1),

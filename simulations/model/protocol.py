@@ -17,7 +17,7 @@ from simulations.model.states import NO_PROMISE, NO_TWIN, Act, Author, Bounds, M
 __all__ = ["Recovery"]
 
 KEEPS_ALL = frozenset(
-    {Act.APPEND, Act.TWIN_APPEND, Act.PREPARE, Act.PROMISE, Act.TWIN_PROMISE, Act.REFUSE, Act.FOUNDED}
+    {Act.APPEND, Act.TWIN_APPEND, Act.PREPARE, Act.PROMISE, Act.TWIN_PROMISE, Act.REFUSE, Act.CLIMB, Act.FOUNDED}
 )
 
 

@@ -31,6 +31,8 @@ class Rules:
     """After its promise a tip moves only to that epoch or later; older batches are staged. Without: also to older."""
     promise_names_start: bool = True
     """The signed answer names the start it was given to. Without: any start with that ballot can use it."""
+    climbs: bool = True
+    """An author that may append and learns of a promise above its epoch starts again, above it. Without: it goes on."""
     one_epoch_stability: bool = True
     """Only tips of one epoch add up to stable. Without: any tips."""
     amnesia: bool = True

@@ -19,7 +19,10 @@ TWICE = Promised(-1, -1)
 def author_steps(rules: Rules, bounds: Bounds, state: State) -> Iterator[tuple[Step, State]]:
     """Everything the author does by itself, or with one answer of a witness."""
     yield from _append(state)
-    if state.author.mode is not Mode.READY:
+    if state.author.mode is Mode.READY:
+        if rules.climbs:
+            yield from _climb(state)
+    else:
         if state.author.founding and rules.founding_recognised:
             yield from _recognised(rules, state)
         if not state.author.ballot:
@@ -46,6 +49,13 @@ def _append(state: State) -> Iterator[tuple[Step, State]]:
         chain = _extended(state, author.twin.chain, Batch(epoch_of(author.twin.chain), 0))
         twin = author.twin._replace(chain=chain)
         yield Step(Act.TWIN_APPEND, 0, chain), state._replace(author=author._replace(twin=twin), left=left)
+
+
+def _climb(state: State) -> Iterator[tuple[Step, State]]:
+    """A witness promised more to a start that came to nothing, and can follow no epoch below that."""
+    highest = max((witness.promised.ballot for witness in state.witnesses if not witness.amnesiac), default=0)
+    if highest > epoch_of(state.author.chain):
+        yield Step(Act.CLIMB, 0, (), highest), state._replace(author=state.author._replace(mode=Mode.STARTING))
 
 
 def _prepare(rules: Rules, state: State) -> Iterator[tuple[Step, State]]:

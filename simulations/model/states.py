@@ -128,6 +128,7 @@ class Act(Enum):
     PROMISE = "promises, persists it, and answers"
     REFUSE = "refuses: it has promised as much already"
     COMMIT = "the author commits an epoch batch"
+    CLIMB = "the author learns of a promise above its epoch and starts again, in the same process"
     CAUGHT_UP = "has caught up: its amnesia ends"
     RECOGNISED = "is recognised as having been here: its store is a lost disk"
     FOUNDED = "is granted the first epoch of its own log"

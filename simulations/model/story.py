@@ -51,7 +51,7 @@ def tell_step(step: Step) -> str:
             return f"{sentence}: ballot {step.number}"
         case Act.PROMISE | Act.TWIN_PROMISE:
             return f"{sentence}: ballot {step.number}, tip {chain}"
-        case Act.REFUSE:
+        case Act.REFUSE | Act.CLIMB:
             return f"{sentence} ({step.number})"
         case Act.RECOGNISED if step.number:
             return f"{sentence}, by {name_of(step.number)}"
