@@ -35,10 +35,14 @@ class Standing:
     """The store of the author that it was promised to."""
     answer: bytes = b""
     """The signed answer, to be given again."""
+    ballot: bytes = b""
+    """The author's signed ballot that was promised: shown to an author that goes on in an older epoch."""
     counted: Tip = EMPTY
     """What this node held when it promised: that counts until it holds the promised epoch."""
     amnesiac: bool = False
     """It may once have held more than it does, or promised more: nothing that it says counts."""
+    reminded: bool = False
+    """It was amnesiac, and was reminded by the author of less than it may have promised: no receipts before that."""
     why: str = ""
     """Why it is amnesiac, for people."""
     without: tuple[MemberKey, ...] = ()
@@ -51,6 +55,7 @@ class Standing:
             and len(self.start) in (0, START_ID_BYTES)
             and len(self.store_id) in (0, STORE_ID_BYTES)
             and len(self.answer) <= ANSWER_BYTES_MAX
+            and len(self.ballot) <= ANSWER_BYTES_MAX
             and len(self.counted.hash) == HASH_BYTES
             and len(self.why.encode()) <= TEXT_BYTES_MAX
             and len(self.without) <= MEMBERS_MAX

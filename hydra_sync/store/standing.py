@@ -1,7 +1,8 @@
 """What a node owes the other members about one log: promises, and whether it forgot some. No I/O.
 
     file     = checked file "hydra-sync standing", version 1 (see `checked`)
-    content  = [network, log, promised, start, store_id, answer, [epoch, next_seq, hash], amnesiac, why, [member, ...]]
+    content  = [network, log, promised, start, store_id, answer, ballot,
+                [epoch, next_seq, hash], amnesiac, reminded, why, [member, ...]]
 
 Design: 7. A promise that is forgotten is a promise broken, so the file is never written in place.
 """
@@ -44,8 +45,10 @@ def encode_standing(standing: Standing, network: NetworkId, log: MemberKey) -> b
             standing.start,
             standing.store_id,
             standing.answer,
+            standing.ballot,
             [counted.epoch, counted.next_seq, counted.hash],
             standing.amnesiac,
+            standing.reminded,
             standing.why,
             standing.without,
         ],
@@ -65,8 +68,10 @@ def parse_standing(data: bytes, network: NetworkId, log: MemberKey) -> Standing:
             bytes(start),
             bytes(store_id),
             bytes(answer),
+            bytes(ballot),
             (int(epoch), int(next_seq), bytes(digest)),
             bool(amnesiac),
+            bool(reminded),
             str(why),
             tuple(without),
         ) if type(promised) is type(epoch) is type(next_seq) is int and all(type(key) is bytes for key in without):
@@ -78,8 +83,10 @@ def parse_standing(data: bytes, network: NetworkId, log: MemberKey) -> Standing:
                     start,
                     store_id,
                     answer,
+                    ballot,
                     Tip(epoch, next_seq, digest),
                     amnesiac,
+                    reminded,
                     why,
                     tuple(MemberKey(key) for key in without),
                 )

@@ -94,7 +94,7 @@ class Agreement:
         """What we tell others that we hold of a log: what counts."""
         held = self._held[log]
         if log != self.me:
-            return replace(held, tip=self.witness.counted(log, held.tip), state=self.witness.state(log))
+            return replace(held, tip=self.witness.counted(log, held.tip), state=self.witness.state(log, held.tip))
         if self.is_ready:
             return held
         lost, founding = self.witness.standings[log].amnesiac, self.witness.founding
@@ -122,6 +122,8 @@ class Agreement:
             if self.witness.founding and tip.tip != EMPTY:
                 effects += self._lost_disk(tip.tip.next_seq, now)
             self._promised_above = max(self._promised_above, min(tip.tip.epoch, BALLOT_JUMP_MAX))
+        elif session.peer == log and (refusal := self.witness.behind_us(tip)) is not None:
+            effects.append(Send(session.link, refusal))
         return effects + self._remember(log)
 
     def appended(self, log: MemberKey, now: float) -> list[Effect]:
@@ -155,7 +157,7 @@ class Agreement:
             return []
         self.ballots[log] = ballot
         self._asked[log] = None
-        said, effects = self.witness.prepare(log, ballot, self._held[log].tip)
+        said, effects = self.witness.prepare(log, message.ballot, ballot, self._held[log].tip)
         if isinstance(said, Refuse):
             effects += [Send(session.link, said)] if session.peer == log else self._towards(log, said, session.link)
         elif said is not None:
@@ -187,8 +189,11 @@ class Agreement:
         self._require_member(message.witness)
         if message.log != self.me:
             return self._towards(message.log, message, session.link)
-        again = self.starting.refused(message.promised, now) if self.starting else None
-        return self._tell_all(again) if again is not None else []
+        was_ready = self.is_ready
+        again = self.starting.refused(message, now) if self.starting else None
+        if again is None:
+            return []
+        return [*(self._show(self.me) if was_ready else ()), *self._tell_all(again)]
 
     def stable(self, session: Session, message: Stable) -> list[Effect]:
         """An author's word about its own log."""
@@ -253,7 +258,7 @@ class Agreement:
         return [*effects, *self._show_all()]
 
     def _lost_disk(self, next_seq: int, now: float) -> list[Effect]:
-        """We took ourselves for new, and are not (rules 8c and 8e)."""
+        """We took ourselves for new, and are not (rules 13c and 13e)."""
         starting = self.starting
         assert starting is not None
         self.witness.founding = starting.founding = False

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from hydra_sync.chain import EMPTY, Tip
-from hydra_sync.epoch import Answer, Ballot, Grant, enough, epoch_event, open_answer, order
+from hydra_sync.epoch import Answer, Ballot, Grant, enough, epoch_event, open_answer, open_ballot, order
 from hydra_sync.errors import FormatError, PeerError
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
 from hydra_sync.limits import ASK_AGAIN_S, BALLOT_JUMP_MAX
 from hydra_sync.sync.effects import BeginEpoch, Effect
-from hydra_sync.wire import Prepare, Promise
+from hydra_sync.wire import Prepare, Promise, Refuse
 
 __all__ = ["Phase", "Starting"]
 
@@ -92,15 +92,29 @@ class Starting:
         self.answers[promise.witness] = promise.answer, answer
         return True
 
-    def refused(self, promised: int, now: float) -> Prepare | None:
-        """A witness has promised or holds so much: ask above it. Nobody can push the numbers to their end."""
-        if self.phase is not Phase.ASKING or not self.number <= promised <= self.number + BALLOT_JUMP_MAX:
+    def refused(self, message: Refuse, now: float) -> Prepare | None:
+        """A witness has promised or holds so much: ask above it. Nobody can push the numbers to their end.
+
+        Once we append we do so only if we see that we ourselves asked for that epoch, in an earlier start:
+        whoever promised it then could never follow us (rule 8).
+        """
+        promised = message.promised
+        if self.phase in (Phase.ADOPTING, Phase.SEALING):
             return None
+        if not self.number <= promised <= self.number + BALLOT_JUMP_MAX:
+            return None
+        if self.phase is Phase.READY:
+            try:
+                asked = open_ballot(message.ballot, self.network, self.me)
+            except FormatError:
+                return None
+            if asked.number != promised or promised == self.number:
+                return None
         return self.ask(promised, now)
 
     @property
     def was_known(self) -> bool:
-        """Whether a founding author learned that it has been here before: it has lost its disk (rule 8c)."""
+        """Whether a founding author learned that it has been here before: it has lost its disk (rule 13c)."""
         return self.founding and any(answer.known for _, answer in self.answers.values())
 
     def step(self, tip: Tip) -> list[Effect]:

@@ -50,13 +50,18 @@ class Witness:
         standing = self.standings[log]
         return tip if tip.epoch >= standing.promised else min(standing.counted, tip, key=order)
 
-    def state(self, log: MemberKey) -> LogState:
-        """What our word about another member's log is worth (rules 7, 8b and 9)."""
-        if self.standings[log].amnesiac:
+    def state(self, log: MemberKey, tip: Tip) -> LogState:
+        """What our word about another member's log, which we hold up to ``tip``, is worth (rules 7, 11 and 13b)."""
+        standing = self.standings[log]
+        if standing.amnesiac:
             return LogState.AMNESIAC
+        if standing.reminded and tip.epoch < standing.promised:
+            return LogState.RECOVERING
         return LogState.FOUNDING if self.founding else LogState.OK
 
-    def prepare(self, log: MemberKey, ballot: Ballot, tip: Tip) -> tuple[Promise | Refuse | None, list[Effect]]:
+    def prepare(
+        self, log: MemberKey, signed: bytes, ballot: Ballot, tip: Tip
+    ) -> tuple[Promise | Refuse | None, list[Effect]]:
         """The author of ``log``, which we hold up to ``tip``, asks for a promise: what to say now, what to persist.
 
         Nothing is said as long as the promise is not durable, or where we may not promise at all.
@@ -68,7 +73,7 @@ class Witness:
         elif self._refuses(log, ballot, tip):
             return None, []
         elif ballot.number <= (floor := max(standing.promised, tip.epoch)):
-            return Refuse(log, self._key.member, floor), []
+            return Refuse(log, self._key.member, floor, standing.ballot), []
         known = self._knows(log, ballot, tip)
         counted = self.counted(log, tip)
         answer = Answer(ballot.number, ballot.start, counted, known, self._store_id)
@@ -78,9 +83,17 @@ class Witness:
             start=ballot.start,
             store_id=ballot.store_id,
             answer=answer.sign(self._key, self._network, log),
+            ballot=signed,
             counted=counted,
         )
         return None, self.decide(log, made)
+
+    def behind_us(self, shown: LogTip) -> Refuse | None:
+        """What to say to an author whose epoch is below what we promised: we could never follow it (rule 8)."""
+        standing = self.standings[shown.log]
+        if standing.amnesiac or shown.state is not LogState.OK or shown.tip.epoch >= standing.promised:
+            return None
+        return Refuse(shown.log, self._key.member, standing.promised, standing.ballot) if standing.ballot else None
 
     def promised(self, log: MemberKey) -> Promise | None:
         """Our latest answer about a log, if it is durable."""
@@ -94,7 +107,7 @@ class Witness:
         self._durable[log] = standing
 
     def remember(self, held: LogTip, shown: LogTip, ballot: Ballot | None, amnesiacs: int) -> list[Effect]:
-        """The author itself shows its log: perhaps we can be believed again about it (rule 9).
+        """The author itself shows its log: perhaps we can be believed again about it (rule 11).
 
         ``held`` is what we hold, ``ballot`` what the author asks for if it is starting, ``amnesiacs`` how
         many members, we among them, say that they are amnesiac. We take over the author's tip and ballot,
@@ -111,14 +124,17 @@ class Witness:
             number = max(number, ballot.number)
         if held.tip.epoch != shown.tip.epoch or held.tip.next_seq < shown.tip.next_seq:
             return []
-        made = Standing(promised=standing.promised, counted=shown.tip, start=standing.start, store_id=standing.store_id)
-        if number >= standing.promised:
+        made = replace(
+            standing, counted=shown.tip, amnesiac=False, why="", reminded=shown.tip.epoch < standing.promised
+        )
+        if number > standing.promised:
             start, store_id = (ballot.start, ballot.store_id) if ballot else (b"", b"")
-            made = Standing(promised=number, start=start, store_id=store_id, counted=shown.tip)
+            reminded = shown.tip.epoch < number
+            made = Standing(promised=number, start=start, store_id=store_id, counted=shown.tip, reminded=reminded)
         return [*self.decide(log, made), Remembers(log)]
 
     def forget(self, why: str, *, but: MemberKey | None = None) -> list[Effect]:
-        """This store is not what it was taken for: nothing that we say of any log counts, ``but`` of one (rule 8e)."""
+        """This store is not what it was taken for: nothing that we say of any log counts, ``but`` of one (rule 13e)."""
         effects: list[Effect] = []
         for log, standing in self.standings.items():
             if log != but and not standing.amnesiac:
@@ -127,9 +143,9 @@ class Witness:
 
     def _refuses(self, log: MemberKey, ballot: Ballot, tip: Tip) -> bool:
         standing = self.standings[log]
-        if standing.amnesiac:  # if all others know nothing either, the log is new, or every disk is lost (rule 8d)
+        if standing.amnesiac:  # if all others know nothing either, the log is new, or every disk is lost (rule 13d)
             return not ballot.founding or self._knows(log, ballot, tip)
-        return self.founding and not ballot.founding  # rule 8b
+        return self.founding and not ballot.founding  # rule 13b
 
     def _knows(self, log: MemberKey, ballot: Ballot, tip: Tip) -> bool:
         standing = self.standings[log]

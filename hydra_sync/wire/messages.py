@@ -426,23 +426,28 @@ class Goodbye:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """A witness cannot promise a ballot: it has promised this one, or holds an epoch of it. A hint, not signed."""
+    """A witness cannot promise an epoch up to ``promised``: it has promised that one, or holds it.
+
+    ``ballot`` is what its author signed for it, empty where the witness has none to show.
+    """
 
     TYPE: ClassVar[int] = 13
     log: MemberKey
     witness: MemberKey
     promised: int
+    ballot: bytes = b""
 
     def fields(self) -> tuple[object, ...]:
-        return (self.log, self.witness, self.promised)
+        return (self.log, self.witness, self.promised, self.ballot)
 
     @classmethod
     def parse(cls, fields: tuple[object, ...]) -> Self:
-        log, witness, promised = sized_array(fields, 3)
+        log, witness, promised, ballot = sized_array(fields, 4)
         return cls(
             MemberKey(byte_string(log, size=KEY_BYTES)),
             MemberKey(byte_string(witness, size=KEY_BYTES)),
             uint(promised),
+            byte_string(ballot, most=COSE_BYTES_MAX),
         )
 
 

@@ -26,15 +26,23 @@ from tests.store.crashes import Died, die_at
 from tests.store.worlds import ALICE, BOB, NETWORK, make_store, opened, place
 
 PROMISED = Standing(
-    7, b"t" * 16, b"i" * 16, b"answer", Tip(3, 20, b"h" * 32), amnesiac=True, why="a cut", without=(ALICE.member,)
+    7,
+    b"t" * 16,
+    b"i" * 16,
+    b"answer",
+    b"ballot",
+    Tip(3, 20, b"h" * 32),
+    amnesiac=True,
+    why="a cut",
+    without=(ALICE.member,),
 )
 LOG = BOB.member
 GOLDEN = (
-    "847368796472612d73796e63207374616e64696e670158928a58206e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e"
+    "847368796472612d73796e63207374616e64696e670158958c58206e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e6e"
     "6e6e6e6e6e6e6e6e6e6e6e58206b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b055074"
-    "747474747474747474747474747474506969696969696969696969696969696941618301025820686868686868686868"
-    "6868686868686868686868686868686868686868686868f460805820bbc4a63f6a7012a943471828089daea63c9978ad"
-    "5a3d014e49921f0862ba34bb"
+    "747474747474747474747474747474506969696969696969696969696969696941614162830102582068686868686868"
+    "68686868686868686868686868686868686868686868686868f4f46080582062a23bf214b90289cb6320957cda5f5c67"
+    "adc414143d4d12b67ffea0c9cadf7d"
 )
 
 keys = st.builds(MemberKey, st.binary(min_size=32, max_size=32))
@@ -45,7 +53,9 @@ standings = st.builds(
     st.sampled_from([b"", b"s" * 16]),
     st.sampled_from([b"", b"i" * 16]),
     st.binary(max_size=ANSWER_BYTES_MAX),
+    st.binary(max_size=ANSWER_BYTES_MAX),
     st.builds(Tip, numbers, numbers, st.binary(min_size=32, max_size=32)),
+    st.booleans(),
     st.booleans(),
     st.text(st.characters(codec="utf-8"), max_size=100),
     st.lists(keys, max_size=5).map(tuple),
@@ -67,6 +77,7 @@ def test_the_largest_standing_fits() -> None:
         bytes(16),
         bytes(16),
         bytes(ANSWER_BYTES_MAX),
+        bytes(ANSWER_BYTES_MAX),
         Tip(UINT_MAX, UINT_MAX, bytes(32)),
         amnesiac=True,
         why="x" * TEXT_BYTES_MAX,
@@ -80,7 +91,7 @@ def test_the_largest_standing_fits() -> None:
 def test_the_format_never_changes() -> None:
     """A golden vector of version 1."""
     data = encode_standing(
-        Standing(5, b"t" * 16, b"i" * 16, b"a", Tip(1, 2, b"h" * 32)), NetworkId(b"n" * 32), MemberKey(b"k" * 32)
+        Standing(5, b"t" * 16, b"i" * 16, b"a", b"b", Tip(1, 2, b"h" * 32)), NetworkId(b"n" * 32), MemberKey(b"k" * 32)
     )
     assert data.hex() == GOLDEN
 

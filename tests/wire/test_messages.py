@@ -71,7 +71,7 @@ def transcript() -> list[Message]:
         Ping(12345678901),
         Pong(0),
         *(Goodbye(reason, "why \N{EM DASH} for people") for reason in GoodbyeReason),
-        Refuse(ALICE, BOB, 9),
+        Refuse(ALICE, BOB, 9, b"\xd2\x84" + bytes(29)),
         Stable(3, 500),
     ]
 
@@ -150,7 +150,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Tips, st.booleans(), st.lists(log_tips(), max_size=3).map(tuple)),
     st.builds(Prepare, members, st.binary(max_size=256)),
     st.builds(Promise, members, members, st.binary(max_size=256)),
-    st.builds(Refuse, members, members, uints),
+    st.builds(Refuse, members, members, uints, st.binary(max_size=256)),
     st.builds(Stable, uints, uints),
     fetches(),
     st.builds(Data, uints, st.binary(max_size=100)),
