@@ -7,13 +7,13 @@ from typing import Final
 
 from hydra_sync.testing import MS, SECOND
 from hydra_sync.testing.cluster import Cluster
-from hydra_sync.testing.faults import At, Pause
+from hydra_sync.testing.faults import At, Crash, LyingSync, On, Pause
 from hydra_sync.testing.hostile import knock, stale_epochs
 from hydra_sync.testing.simulate import simulate
 from hydra_sync.testing.swarm import Swarm
 from simulations.invariants import FEATURES
 
-__all__ = ["breaker_is_not_courted", "crowd_after_a_pause", "strangers_at_every_door"]
+__all__ = ["author_with_a_hole", "breaker_is_not_courted", "crowd_after_a_pause", "strangers_at_every_door"]
 
 CALM: Final = replace(Swarm.calm(), nodes=(3, 3), seconds=(4, 4), operations=(10, 10))
 
@@ -51,3 +51,22 @@ async def crowd_after_a_pause(cluster: Cluster) -> None:
     cluster.inject([Pause(At(number * 300 * MS), "n0", for_ns=SECOND // 4) for number in range(1, 10)])
     cluster.byzantine("n2", knock())
     await cluster.run_for()
+
+
+@simulate(swarm=CALM, features=FEATURES)
+async def author_with_a_hole(cluster: Cluster) -> None:
+    """A member that follows a relay stays with it while the author has damage where it would have to go on.
+
+    Found by `damage`, seed 606 (S8): the relay was left for the author, and taken again, at the speed of
+    messages, until it was blamed for not ending the fetches.
+    """
+    cluster.inject(
+        [
+            Crash(On("n2", "sync", 34, phase="after"), "n2", down_ns=SECOND // 2),
+            LyingSync(At(5619 * MS), "n2", for_ns=3704 * MS),
+            Crash(At(7028 * MS), "n2", keep="lost"),
+        ]
+    )
+    cluster.start_chatter(operations=35, seconds=12)
+    await cluster.run_for(20)
+    await cluster.settle()

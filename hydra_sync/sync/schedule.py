@@ -213,12 +213,17 @@ def _cancel(state: LogSync, active: list[Asked], usable: list[Source], now: floa
 def _better(state: LogSync, live: Asked, usable: list[Source]) -> str | None:
     """Why another source should be followed than the one we follow, if so."""
     start = state.intake.frontier.next_seq
-    others = [s for s in usable if s.link != live.link and s.link not in state.stalled_until]
-    if any(source.peer == state.log and source.shown.tip.next_seq >= start for source in others):
+    others = [s for s in usable if s.link != live.link and s.link not in state.stalled_until and _leads_on(s, start)]
+    if any(source.peer == state.log for source in others):
         return "the author is here"
     own = next((source for source in usable if source.link == live.link), None)
     overtaken = own is not None and own.peer != state.log and own.shown.tip.next_seq < start
-    return "others are ahead" if overtaken and any(s.shown.tip.next_seq >= start for s in others) else None
+    return "others are ahead" if overtaken and others else None
+
+
+def _leads_on(source: Source, start: int) -> bool:
+    """Whether a source can be followed from ``start`` on: it ends there, or has what comes next."""
+    return start == source.shown.tip.next_seq or source.shown.holds(start)
 
 
 def _follow(state: LogSync, active: list[Asked], usable: list[Source]) -> list[Ask]:
@@ -231,7 +236,7 @@ def _follow(state: LogSync, active: list[Asked], usable: list[Source]) -> list[A
     able = []
     for source in usable:
         start = min(covered, source.shown.tip.next_seq)
-        if start >= frontier and (start == source.shown.tip.next_seq or source.shown.holds(start)):
+        if start >= frontier and _leads_on(source, start):
             able.append((source.link in state.stalled_until, state.rank(source), source, start))
     if not able:
         return []

@@ -15,3 +15,10 @@ def test_strangers_at_every_door() -> None:
 
 def test_crowd_after_a_pause() -> None:
     assert found.crowd_after_a_pause.run(0).failure is None
+
+
+def test_author_with_a_hole() -> None:
+    """Also in a few steps: at the speed of messages it took a hundred thousand."""
+    outcome = found.author_with_a_hole.run(1)
+    assert outcome.failure is None
+    assert outcome.steps < 20_000

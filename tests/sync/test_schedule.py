@@ -276,6 +276,14 @@ def test_the_author_takes_over_though_it_has_less() -> None:
     assert plan(sync, sources, 0.1, ranges_free=8) == Plan()
 
 
+def test_an_author_that_cannot_supply_what_comes_next_takes_nothing_over() -> None:
+    """Its own log is damaged there: the relay is followed on, and not left for it again and again."""
+    sync = state(50)
+    damaged = Source(1, AUTHOR, LogTip(AUTHOR, Tip(0, 60, b"h" * 32), holes=(SeqRange(50, 60),)))
+    asked(sync, 10, 50, None)
+    assert plan(sync, [relay(0, 50), damaged], 0, ranges_free=8).cancel == ()
+
+
 def test_a_stalled_source_is_replaced() -> None:
     """No progress for `STALL_S`: cancelled, asked elsewhere, and the last choice for a while."""
     sync = state(95)
