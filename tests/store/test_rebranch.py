@@ -76,10 +76,13 @@ async def contents(log: Log) -> list[Batch]:
 
 
 def orphans_kept(disk: MemoryDisk) -> list[tuple[list[Batch], str]]:
-    kept = sorted(path for path in disk.names if path.parent == place().quarantine and path.suffix == ".bin")
+    """The branches in the quarantine, with the reasons; torn tails may lie there, too."""
+    kept = sorted(path for path in disk.names if path.parent == place().quarantine and path.suffix == ".txt")
+    reasons = [(path, disk.names[path].live.decode()) for path in kept]
     return [
-        (list(parse_batches(bytes(disk.names[path].live))), disk.names[path.with_suffix(".txt")].live.decode())
-        for path in kept
+        (list(parse_batches(bytes(disk.names[path.with_suffix(".bin")].live))), reason)
+        for path, reason in reasons
+        if "orphaned" in reason and path.with_suffix(".bin") in disk.names
     ]
 
 
