@@ -110,6 +110,7 @@ async def test_another_branch_takes_the_place_of_the_end(count: int, indexed: bo
             assert told == [tip] * bool(new)
             assert orphans_kept(disk) == []
         assert place().cut not in disk.names
+        assert place().cut not in disk.durable_names
         more = run_of(ALICE, 9, tip=Tip(1, log.tip.next_seq, log.tip.hash), size=300)
         seen_by_others = [log, await open_it(disk, read_only=True)]
         if tip != tip_at(OLD, COUNT):
@@ -131,7 +132,7 @@ async def test_another_branch_takes_the_place_of_the_end(count: int, indexed: bo
         assert not report.remarks
 
 
-@pytest.mark.parametrize(("at", "count"), [(0, 6), (3, 6), (5, 6), (11, 6), (0, 0), (5, 0)])
+@pytest.mark.parametrize(("at", "count"), [(0, 6), (3, 6), (5, 1), (5, 6), (11, 6), (0, 0), (5, 0)])
 async def test_a_crash_anywhere_leaves_one_of_three_logs(at: int, count: int) -> None:
     """Die in each disk operation, lose power or not: the old branch, the common prefix, or the new branch, maybe
     torn like any commit; no damage, nothing short; and the log goes on from there."""
@@ -168,6 +169,9 @@ async def test_a_crash_anywhere_leaves_one_of_three_logs(at: int, count: int) ->
                 assert OLD[at:] in [kept for kept, _ in orphans_kept(disk)], where
             elif not done:
                 assert not log.report.cuts
+            disk.crash(Random(seed + 20))
+            log = await open_it(disk)
+            assert await contents(log) == found, where  # what was shown was durable
             assert await log.rebranch(at, []) == SeqRange(at, len(found))
             await log.rebranch(at, branch(at, 7, epoch=2))
             disk.crash(Random(seed + 50))
@@ -246,6 +250,7 @@ async def test_a_failing_disk_leaves_one_of_three_logs(code: int) -> None:
             assert told in ([], [SeqRange(at, COUNT), tip_at(OLD, at)])
             assert await log.rebranch(at, new) == SeqRange(at, len(found))
             assert all(kept == OLD[at:] for kept, _ in orphans_kept(disk))
+            assert all(path.with_suffix(".txt") in disk.names for path in disk.names if path.suffix == ".bin")
             assert await contents(log) == OLD[:at] + new
         except StoreError:
             if log.failure is None:  # it could not even be read
@@ -272,7 +277,8 @@ async def test_readers_never_see_half_of_it() -> None:
     """Reads that go on meanwhile return the old branch, or the new one; nothing is called damaged."""
     at, new = 3, branch(3, 9)
     for seed in range(5):
-        _, log = await filled()
+        disk, _ = await filled()
+        log = await open_it(disk)  # with nothing in memory
 
         async def read(random: Random, log: Log, done: trio.Event) -> None:
             while not done.is_set():
