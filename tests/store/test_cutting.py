@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hydra_sync.chain import Tip
 from hydra_sync.encoding import encode
 from hydra_sync.errors import FormatError, NewerFormatError, StoreDamagedError, StoreError, StoreFullError
+from hydra_sync.ranges import SeqRange
 from hydra_sync.store.checked import seal
-from hydra_sync.store.cutting import begin_cut, parse_cut, pending_cut
-from hydra_sync.store.index import Mark
+from hydra_sync.store.cutting import begin_cut, cut_index, parse_cut, pending_cut
+from hydra_sync.store.index import Index, Mark, encode_index, parse_index
 from hydra_sync.store.log import open_log
 from tests.store.crash_disk import MemoryDisk
 from tests.store.worlds import ALICE, BOB, place, run_of
@@ -85,3 +86,19 @@ async def test_a_note_that_was_refused_does_not_come_back(again: bool) -> None:
         await log.commit(batches[3:])
         assert place().cut not in disk.durable_names
         assert (await open_log(disk, place(), commit_bytes=0)).tip == Tip.after(batches[3])
+
+
+def test_an_index_is_cut_where_its_segment_is() -> None:
+    """Its entries, mark and holes; one that ends before is left as it is."""
+    index = Index(7, Mark(900_000, Tip(2, 100, b"x" * 32)), (SeqRange(1, 3), SeqRange(18, 25), SeqRange(30, 31)))
+    for seq in range(7, 100):
+        index.add(seq, (seq - 7) * 100_000)
+    end = Mark(1_300_000, Tip(3, 20, b"h" * 32))
+    assert not cut_index(index, end)
+    end = Mark(700_000, Tip(1, 14, b"h" * 32))
+    index.holes = (SeqRange(1, 3), SeqRange(12, 25), SeqRange(30, 31))
+    assert cut_index(index, end)
+    assert index.mark == end
+    assert index.holes == (SeqRange(1, 3), SeqRange(12, 14))
+    assert index.find(50) == (13, 600_000)
+    assert encode_index(parse_index(encode_index(index, ALICE.member), ALICE.member, 7), ALICE.member)
