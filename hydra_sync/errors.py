@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "DeliveryError",
+    "ForkedError",
     "FormatError",
     "HydraSyncError",
     "NewerFormatError",
@@ -63,6 +64,10 @@ class OrphanedError(HydraSyncError):
         super().__init__(message)
         self.start = start
         self.stop = stop
+
+
+class ForkedError(UnavailableError):
+    """The author of a log signed two histories from here on, and neither is delivered any further."""
 
 
 class StoreError(HydraSyncError):

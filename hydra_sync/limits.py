@@ -32,6 +32,7 @@ EVENT_DEPTH_MAX: Final = 64
 # Protocol
 FRAME_BYTES_MAX: Final = RECORD_BYTES_MAX + 64  # one Data message with the largest record
 CONTROL_BYTES_MAX: Final = 128 << 10  # any other message: CBOR of tiny items takes 4 s a megabyte to decode
+RUN_RECORDS_MAX: Final = 239  # in one Data: a conflict between two runs is proven by the headers of both
 DATA_BYTES_TARGET: Final = 256 << 10  # one signature check and one disk read a chunk
 CREDIT_BYTES: Final = 2 << 20  # what one fetch may have in flight: a window, and memory
 CREDIT_BYTES_MAX: Final = 64 << 20  # more than this granted to one fetch is an attack
@@ -78,6 +79,7 @@ DIAL_DELAY_S_MAX: Final = 5.0
 # Recovery
 ASK_AGAIN_S: Final = 2.0  # a witness that could not promise may be able to now
 BALLOT_JUMP_MAX: Final = 1 << 20  # above ours: nobody has started so often, and a liar cannot use up all numbers
+FORK_NEWS_MAX: Final = 16  # proofs of one log passed on though they show no earlier conflict
 PASSED_MAX: Final = 1024  # signed messages passed on and remembered, so as to do it once
 REBASE_BYTES_MAX: Final = 16 << 20  # of another branch, held until it is known that it takes the place of ours
 
@@ -91,6 +93,7 @@ COMMIT_BYTES_MAX: Final = 4 << 20  # one write and sync of a replica
 RECENT_BYTES: Final = 256 << 10  # of each log in memory: live readers never touch the disk
 PENDING_BYTES_MAX: Final = 16 << 20  # appends waiting for a sync; more have to wait to enter
 
+assert RUN_RECORDS_MAX < FORK_HEADERS_MAX
 assert EVENT_BYTES_MAX < BODY_BYTES_MAX < RECORD_BYTES_MAX < FRAME_BYTES_MAX
 assert EVENTS_PER_BATCH_MAX <= BODY_BYTES_MAX  # an empty event is one byte
 assert COSE_BYTES_MAX > HEADER_BYTES_MAX + SIGNATURE_BYTES + 16

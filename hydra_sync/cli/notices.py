@@ -13,6 +13,7 @@ from hydra_sync.sync import (
     Diverged,
     Fetched,
     Fetching,
+    Forked,
     LostDisk,
     NoSession,
     Notice,
@@ -66,6 +67,8 @@ def notice_json(notice: Notice, config: Config) -> dict[str, object]:  # noqa: C
             return {"event": "remembers", "log": config.alias(log)}
         case Orphaned(log, events):
             return {"event": "orphaned", "log": config.alias(log), "start": events.start, "stop": events.stop}
+        case Forked(log, seq):
+            return {"event": "forked", "log": config.alias(log), "seq": seq}
         case BecameStable(log, next_seq):
             return {"event": "stable", "log": config.alias(log), "next_seq": next_seq}
 
@@ -105,6 +108,8 @@ def notice_line(notice: Notice, config: Config) -> str | None:  # noqa: C901, PL
             return f"epoch {epoch} of our own log has begun: we append"
         case LostDisk(next_seq):
             return f"others hold our own log up to {next_seq}, further than our disk does: it is fetched from them"
+        case Forked(log, seq):
+            return f"{name(log)} signed two histories from {seq} on, proven: that much of its log is kept, and no more"
         case Remembers(log):
             return f"{name(log)}'s log is here again as far as {name(log)} shows it: our word about it counts"
         case Orphaned(log, events):

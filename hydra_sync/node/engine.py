@@ -15,11 +15,12 @@ from typing import Final, TypeVar
 import trio
 
 from hydra_sync.batch import Batch
-from hydra_sync.chain import EMPTY, Tip
+from hydra_sync.chain import EMPTY, DivergedError, Tip
 from hydra_sync.config import Address, Config
 from hydra_sync.errors import StoreFullError, UnavailableError, UsageError
+from hydra_sync.fork import prove
 from hydra_sync.identity import MemberKey
-from hydra_sync.limits import COMMIT_BYTES_MAX, HOLES_MAX, STALL_S, START_ID_BYTES
+from hydra_sync.limits import COMMIT_BYTES_MAX, DATA_BYTES_TARGET, HOLES_MAX, RUN_RECORDS_MAX, STALL_S, START_ID_BYTES
 from hydra_sync.node.link import Link
 from hydra_sync.node.seams import Seams
 from hydra_sync.ranges import SeqRange
@@ -30,11 +31,14 @@ from hydra_sync.sync import (
     AppendRefused,
     BecameStable,
     BeginEpoch,
+    Compare,
     Connected,
     Drop,
     Effect,
     EndFounding,
     Explain,
+    Forked,
+    KeepProof,
     Locate,
     NoSession,
     Notice,
@@ -54,7 +58,7 @@ from hydra_sync.wire import GoodbyeReason, Hello, LogTip, Role
 
 __all__ = ["Engine"]
 
-_E = TypeVar("_E", BeginEpoch, Locate, Explain)
+_E = TypeVar("_E", BeginEpoch, Compare, Locate, Explain)
 
 TICK_S_MIN: Final = 0.01
 TICK_S_MAX: Final = 1.0  # a deadline that appears meanwhile is kept so late at worst
@@ -75,6 +79,7 @@ class Engine:
             seed=seams.entropy(16),
             standings={member: store.standing(member) for member in config.keys},
             start=seams.entropy(START_ID_BYTES) if config.restart == "prove" else None,
+            proofs=store.proofs,
         )
         self.last_error: Final[dict[MemberKey, str]] = {}
         """Why the last connection to a member, or attempt at one, ended."""
@@ -102,7 +107,7 @@ class Engine:
         """Reads that were answered from memory, for the core to take when it has said all that it has to."""
         self._appends: dict[MemberKey, deque[Append]] = {member: deque() for member in config.keys}
         self._append_due = {member: trio.Event() for member in config.keys}
-        self._persists: deque[Persist | EndFounding] = deque()
+        self._persists: deque[Persist | EndFounding | KeepProof] = deque()
         self._persist_due = trio.Event()
         self._nursery: trio.Nursery | None = None
 
@@ -192,11 +197,13 @@ class Engine:
             case Drop():
                 if link := self._links.get(effect.link):
                     link.drop(effect.goodbye, effect.fault)
-            case Persist() | EndFounding():
+            case Persist() | EndFounding() | KeepProof():
                 self._persists.append(effect)
                 self._persist_due.set()
             case BeginEpoch():
                 self._start_soon(self._begin_epoch, effect)
+            case Compare():
+                self._start_soon(self._compare, effect)
             case Locate():
                 self._start_soon(self._locate, effect)
             case Explain():
@@ -216,7 +223,7 @@ class Engine:
         else:
             link.read_soon(read)
 
-    def _take_notice(self, notice: Notice) -> None:
+    def _take_notice(self, notice: Notice) -> None:  # noqa: C901  one case a notice
         if isinstance(notice, OwnLogAhead):
             self.halted = (
                 f"{self.config.alias(notice.peer)} proved that this node's own log once reached seq {notice.next_seq}, "
@@ -229,6 +236,15 @@ class Engine:
                 "process with the same key: this one appends nothing any more. Stop one of the two"
             )
             self.started.fire()
+        elif isinstance(notice, Forked):
+            self.stable_changed.fire()
+            self.store.log(notice.log).look_again()
+            if notice.log == self.config.key.member:
+                self.halted = (
+                    f"this node's own log is forked at seq {notice.seq}, proven: its key has signed two histories. "
+                    "Somebody else has the key, or the disk lied; this member can append no more in this network"
+                )
+                self.started.fire()
         elif isinstance(notice, Started):
             self.started.fire()
         elif isinstance(notice, BecameStable):
@@ -280,6 +296,11 @@ class Engine:
                 waiting.clear()
                 now = trio.current_time()
                 self.perform(self.replicator.append_failed(member, now + STALL_S, now))
+            except (DivergedError, ValueError):
+                # It was fetched for a branch that has been left meanwhile: ask again from where the log ends.
+                waiting.clear()
+                now = trio.current_time()
+                self.perform(self.replicator.append_void(member, now))
 
     async def _persist(self) -> None:
         """Make durable what we promised and what is said of our store, in the order in which it was decided."""
@@ -290,6 +311,8 @@ class Engine:
             effect = self._persists.popleft()
             if isinstance(effect, EndFounding):
                 await self.store.end_founding()
+            elif isinstance(effect, KeepProof):
+                await self.store.keep_proof(effect.proof)
             else:
                 await self.store.set_standing(effect.log, effect.standing)
                 self.perform(self.replicator.persisted(effect.log, effect.standing))
@@ -305,6 +328,12 @@ class Engine:
             else:
                 self.refused.pop(self.config.key.member, None)
                 return
+
+    async def _compare(self, compare: Compare) -> None:
+        """Hold what a peer sent against our own copy: two histories of one epoch are a proof."""
+        ours = await _run_from(self.store.log(compare.log), compare.batches[0].header.first_seq, compare.batches)
+        proof = prove(self.config.network_id, compare.log, ours, compare.batches) if ours else None
+        self.perform(self.replicator.compared(compare, proof, trio.current_time()))
 
     async def _locate(self, locate: Locate) -> None:
         log, seq = self.store.log(locate.log), locate.seq
@@ -344,6 +373,24 @@ def _hello(config: Config, store: Store) -> Hello:
         founding=store.manifest.founding,
         advertise=str(config.advertise or ""),
     )
+
+
+async def _run_from(log: Log, seq: int, theirs: Sequence[Batch]) -> list[Batch]:
+    """Our batches round those of a peer: from the one before, to one that is signed; none where damage is."""
+    run: list[Batch] = []
+    at = max(0, seq - 1)
+    try:
+        while at < log.tip.next_seq and len(run) < RUN_RECORDS_MAX:
+            for batch in await log.read(at, log.tip.next_seq, DATA_BYTES_TARGET):
+                run.append(batch)
+                at = batch.header.stop
+                if at >= theirs[-1].header.stop and log.signed(batch):
+                    return run
+    except UnavailableError:
+        return []
+    while run and not log.signed(run[-1]):
+        run.pop()
+    return run
 
 
 async def _tip_at(log: Log, seq: int) -> Tip:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final, Literal
 
 import trio
@@ -92,7 +93,14 @@ class Node:
         this node cannot supply, and `UsageError` for a log of no member.
         """
         member = self.config.find(log)
-        return Events(self._engine.store.log(member), self.config.alias(member), seqs.start, seqs.stop, epochs=epochs)
+        return Events(
+            self._engine.store.log(member),
+            self.config.alias(member),
+            seqs.start,
+            seqs.stop,
+            epochs=epochs,
+            forked_at=partial(self._engine.replicator.forks.position, member),
+        )
 
     def follow(
         self, log: str | bytes, start: int = 0, *, delivery: Delivery = "uniform", epochs: bool = False
@@ -102,7 +110,8 @@ class Node:
         With ``uniform`` delivery an event comes when it is stable, durable on a majority: no crash can
         take it back, and every correct node delivers it. With ``eager`` delivery it comes when it is
         durable here, and may have to be taken back: then `OrphanedError` is raised, and following goes
-        on from its ``start``. ``epochs`` as in `read`. Raises `UnavailableError` for what this node cannot supply.
+        on from its ``start``. ``epochs`` as in `read`. Raises `ForkedError`
+        where the author signed two histories, and `UnavailableError` for what this node cannot supply.
         """
         member, engine = self.config.find(log), self._engine
         reach: Reach = Durable(engine.store.log(member))
@@ -110,7 +119,17 @@ class Node:
             stable = engine.replicator.agreement.stability.stable
             reach = Stable(lambda: stable.get(member, 0), engine.stable_changed)
         alias, orphaned = self.config.alias(member), engine.orphaned[member]
-        return Events(engine.store.log(member), alias, start, None, reach=reach, orphaned=orphaned, epochs=epochs)
+        forked_at = partial(engine.replicator.forks.position, member)
+        return Events(
+            engine.store.log(member),
+            alias,
+            start,
+            None,
+            reach=reach,
+            orphaned=orphaned,
+            epochs=epochs,
+            forked_at=forked_at,
+        )
 
     def status(self) -> Status:
         """Members, links, tips and lag at this moment."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol, Self
 
-from hydra_sync.errors import OrphanedError, UnavailableError
+from hydra_sync.errors import ForkedError, OrphanedError, UnavailableError
 from hydra_sync.limits import DATA_BYTES_TARGET
 from hydra_sync.node.events import Event, events_of
 from hydra_sync.ranges import SeqRange
@@ -23,8 +23,8 @@ class Reach(Protocol):
     def next_seq(self) -> int:
         """The first seq that may not."""
 
-    async def wait_past(self, seq: int) -> None:
-        """Wait until the event ``seq`` may be delivered."""
+    async def wait_change(self) -> None:
+        """Wait until that may have changed."""
 
 
 class Durable:
@@ -37,8 +37,8 @@ class Durable:
     def next_seq(self) -> int:
         return self._log.tip.next_seq
 
-    async def wait_past(self, seq: int) -> None:
-        await self._log.wait_past(seq)
+    async def wait_change(self) -> None:
+        await self._log.wait_change()
 
 
 class Stable:
@@ -52,9 +52,8 @@ class Stable:
     def next_seq(self) -> int:
         return self._reach()
 
-    async def wait_past(self, seq: int) -> None:
-        while self._reach() <= seq:
-            await self._changed.wait()
+    async def wait_change(self) -> None:
+        await self._changed.wait()
 
 
 class Events:
@@ -62,7 +61,7 @@ class Events:
 
     An iterator and no generator, so that a loop may be left early without closing anything. ``orphaned``
     is what later epochs have left out of the log so far, where that may happen; with ``epochs`` the events
-    that begin epochs come, too.
+    that begin epochs come, too. From ``forked_at`` on there are none, and `ForkedError` says so.
     """
 
     def __init__(
@@ -75,6 +74,7 @@ class Events:
         reach: Reach | None = None,
         orphaned: Sequence[SeqRange] = (),
         epochs: bool = False,
+        forked_at: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._log = log
         self._alias = alias
@@ -84,6 +84,7 @@ class Events:
         self._stop = stop
         self._reach = reach or Durable(log)
         self._epochs = epochs
+        self._forked_at = forked_at
         self._orphaned = orphaned
         self._orphans_seen = len(orphaned)
         self._ready: deque[Event] = deque()
@@ -104,10 +105,15 @@ class Events:
         return event
 
     async def _fill(self, stop: int | None) -> None:
-        tip = self._reach.next_seq
+        tip, forked_at = self._reach.next_seq, self._forked_at()
+        if forked_at is not None:
+            tip = min(tip, forked_at)
+            if self._next >= forked_at:
+                whose = f"{self._alias}'s log is forked at event {forked_at}"
+                raise ForkedError(f"{whose}: {self._alias} signed two histories from there on")
         if self._next >= tip:
             if stop is None:
-                await self._reach.wait_past(self._next)
+                await self._reach.wait_change()
                 self._waited = True
                 return
             missing = SeqRange(self._next, stop)

@@ -17,12 +17,14 @@ from hydra_sync.errors import (
     StoreMissingError,
     UsageError,
 )
+from hydra_sync.fork import ForkProof
 from hydra_sync.identity import MemberKey
 from hydra_sync.standing import Standing
 from hydra_sync.store.faults import translated
 from hydra_sync.store.files import read_file, replace_file
 from hydra_sync.store.layout import LOGS, MANIFEST, QUARANTINE, LogPlace, index_seqs, segment_seqs
 from hydra_sync.store.manifest import MANIFEST_BYTES_MAX, Manifest, parse_manifest, render
+from hydra_sync.store.proofs import write_proof
 from hydra_sync.store.standing_file import read_standing, write_standing
 
 __all__ = ["Directory", "create_store", "list_dir", "read_manifest", "write_manifest"]
@@ -111,6 +113,10 @@ class Directory:
         self._path = path
         self._turn = trio.Lock()
         self._failure: StoreError | None = None
+
+    async def keep_proof(self, proof: ForkProof) -> None:
+        """Keep the proof of a fork; durable on return."""
+        await write_proof(self._disk, self._path, self.manifest.network, proof)
 
     async def end_founding(self) -> None:
         """Be a founding store no more; durable on return.

@@ -12,11 +12,12 @@ from hydra_sync.batch import Batch
 from hydra_sync.errors import SignatureError
 from hydra_sync.identity import MemberKey, NetworkId
 
-__all__ = ["LOCK", "LOGS", "MANIFEST", "QUARANTINE", "LogPlace", "index_seqs", "segment_seqs"]
+__all__ = ["FORKS", "LOCK", "LOGS", "MANIFEST", "QUARANTINE", "LogPlace", "index_seqs", "segment_seqs"]
 
 MANIFEST: Final = "store.toml"
 LOCK: Final = "LOCK"
 LOGS: Final = "logs"
+FORKS: Final = "forks"
 QUARANTINE: Final = "quarantine"
 
 _SEGMENT_NAME: Final = re.compile(r"([0-9]{20})\.log")

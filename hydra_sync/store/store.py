@@ -11,6 +11,7 @@ import trio
 
 from hydra_sync.disk import Disk, Lock
 from hydra_sync.errors import StoreDamagedError, StoreLockedError, UsageError
+from hydra_sync.fork import ForkProof
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
 from hydra_sync.limits import COMMIT_BYTES_MAX, SEGMENT_BYTES
 from hydra_sync.standing import Standing
@@ -21,6 +22,7 @@ from hydra_sync.store.layout import LOCK, LOGS, QUARANTINE, LogPlace
 from hydra_sync.store.log import Log, open_log
 from hydra_sync.store.manifest import Manifest
 from hydra_sync.store.opening import Loss, OpeningReport
+from hydra_sync.store.proofs import read_proofs
 from hydra_sync.store.standing_file import StandingFile
 from hydra_sync.tasks import open_tasks
 
@@ -36,7 +38,10 @@ class Store:
         logs: Mapping[MemberKey, Log],
         standings: Mapping[MemberKey, StandingFile],
         author: Author | None,
+        proofs: Sequence[ForkProof],
     ) -> None:
+        self.proofs = proofs
+        """Of forks, as they were kept when the store was opened."""
         self.logs = logs
         """Of all members; what is fetched is put into another member's log by `Log.commit`."""
         self._directory = directory
@@ -79,6 +84,10 @@ class Store:
     async def end_founding(self) -> None:
         """Be a founding store no more; durable on return. Raises as `write_manifest` does."""
         await self._directory.end_founding()
+
+    async def keep_proof(self, proof: ForkProof) -> None:
+        """Keep the proof of a fork; durable on return."""
+        await self._directory.keep_proof(proof)
 
     def warnings(self, alias: Callable[[MemberKey], str]) -> tuple[str, ...]:
         """What people should know about the state of this store, in sentences; ``alias`` names members."""
@@ -131,12 +140,13 @@ async def open_store(
                 read_only=read_only,
                 before_loss=partial(_remember, standings[member], is_own),
             )
+        proofs = await read_proofs(disk, path, network)
         async with open_tasks() as nursery:
             author: Author | None = None
             if key is not None and not read_only:
                 author = Author(logs[key.member], key, network, wall_clock)
                 nursery.start_soon(author.run)
-            yield Store(directory, logs, standings, author)
+            yield Store(directory, logs, standings, author, proofs)
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):

@@ -141,6 +141,15 @@ class LogView:
             await self._changed.wait()
         return self.tip
 
+    async def wait_change(self) -> None:
+        """Wait until there is another tip, or a reason to look at the log again."""
+        await self._changed.wait()
+
+    def look_again(self) -> None:
+        """Let all who wait look at the log again: something else about it has changed."""
+        self._changed.set()
+        self._changed = trio.Event()
+
     def _orphan(self, events: SeqRange) -> None:
         for callback in self._orphan_callbacks:
             callback(events)
@@ -148,8 +157,7 @@ class LogView:
     def _wake(self) -> None:
         for callback in self._callbacks:
             callback(self.tip)
-        self._changed.set()
-        self._changed = trio.Event()
+        self.look_again()
 
     async def read(self, start_seq: int, stop_seq: int, bytes_max: int) -> list[Batch]:
         """Whole batches, from the one that holds ``start_seq`` on, none of them beginning at ``stop_seq`` or later.

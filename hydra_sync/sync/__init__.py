@@ -7,6 +7,7 @@ from hydra_sync.sync.effects import (
     BecameStable,
     BeginEpoch,
     CaughtUp,
+    Compare,
     Connected,
     Disconnected,
     Diverged,
@@ -16,6 +17,8 @@ from hydra_sync.sync.effects import (
     Explain,
     Fetched,
     Fetching,
+    Forked,
+    KeepProof,
     Locate,
     LostDisk,
     NoSession,
@@ -35,6 +38,9 @@ from hydra_sync.sync.effects import (
 from hydra_sync.sync.replicator import Replicator
 
 __all__ = [
+    "Compare",
+    "Forked",
+    "KeepProof",
     "BecameStable",
     "BeginEpoch",
     "EndFounding",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -51,6 +51,7 @@ class Agreement:
         held: Mapping[MemberKey, LogTip],
         sessions: Mapping[int, Session],
         nodes: Mapping[MemberKey, int],
+        forked_at: Callable[[MemberKey], int | None],
     ) -> None:
         self.me: Final = key.member
         self._network = network
@@ -58,6 +59,7 @@ class Agreement:
         self._held = held
         self._sessions = sessions
         self._nodes = nodes
+        self._forked_at = forked_at
         proves = start is not None and len(members) > 1
         founding = founding and proves and held[self.me].tip == EMPTY
         own = standings[self.me]
@@ -93,6 +95,8 @@ class Agreement:
     def shown(self, log: MemberKey) -> LogTip:
         """What we tell others that we hold of a log: what counts."""
         held = self._held[log]
+        if self._forked_at(log) is not None:
+            return replace(held, state=LogState.FORKED)
         if log != self.me:
             return replace(held, tip=self.witness.counted(log, held.tip), state=self.witness.state(log, held.tip))
         if self.is_ready:
@@ -133,7 +137,7 @@ class Agreement:
 
     def restable(self, log: MemberKey) -> list[Effect]:
         """Look how far a log is stable now."""
-        reach = self.stability.update(self._held[log].tip, self.shown(log))
+        reach = self.stability.update(self._held[log].tip, self.shown(log), self._forked_at(log))
         if reach is None:
             return []
         effects: list[Effect] = [BecameStable(log, reach)]
@@ -153,7 +157,7 @@ class Agreement:
             ballot = open_ballot(message.ballot, self._network, log)
         except FormatError as error:
             raise PeerError(f"a ballot of log {log.hex()[:8]} that its author did not sign: {error}") from error
-        if log == self.me:
+        if log == self.me or self._forked_at(log) is not None:
             return []
         self.ballots[log] = ballot
         self._asked[log] = None

@@ -9,7 +9,7 @@ from hydra_sync.batch import Batch, parse_batches
 from hydra_sync.chain import DivergedError, verify_run
 from hydra_sync.errors import FormatError, PeerError
 from hydra_sync.identity import MemberKey, NetworkId
-from hydra_sync.limits import CREDIT_BYTES, FRAME_BYTES_MAX, PROGRESS_BYTES, STALL_S
+from hydra_sync.limits import CREDIT_BYTES, FRAME_BYTES_MAX, PROGRESS_BYTES, RUN_RECORDS_MAX, STALL_S
 from hydra_sync.ranges import SeqRange
 from hydra_sync.wire import Data, Fetch
 
@@ -31,6 +31,8 @@ class Asked:
     window_bytes: int = 0
     """What arrived since the clock runs: too little is no progress, however often it comes."""
     unreturned: int = 0
+    probes: bool = False
+    """Whether this asks for what the peer holds where it differs from ours, for the proof."""
     cancelled: bool = False
 
     @property
@@ -58,6 +60,8 @@ class Asked:
         self.spend(len(data.records))
         try:
             batches = tuple(parse_batches(data.records))
+            if len(batches) > RUN_RECORDS_MAX:
+                raise PeerError(f"{len(batches)} records at once; at most {RUN_RECORDS_MAX} can be held against others")
             self._check_place(batches)
             verify_run(batches, network, self.log)
         except FormatError as error:

@@ -9,12 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hydra_sync.batch import Batch
+from hydra_sync.fork import ForkProof
 from hydra_sync.identity import MemberKey
 from hydra_sync.ranges import SeqRange
 from hydra_sync.standing import Standing
 from hydra_sync.wire import Goodbye, Message
 
 __all__ = [
+    "KeepProof",
+    "Forked",
+    "Compare",
     "OwnLogTaken",
     "BecameStable",
     "Orphaned",
@@ -100,6 +104,22 @@ class BeginEpoch:
 
     epoch: int
     event: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Hold this verified run, which the peer on ``link`` sent, against our copy; answered by `Replicator.compared`."""
+
+    link: int
+    log: MemberKey
+    batches: tuple[Batch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeepProof:
+    """Make the proof of a fork durable."""
+
+    proof: ForkProof
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +313,14 @@ class BecameStable:
 
 
 @dataclass(frozen=True, slots=True)
+class Forked:
+    """The author of ``log`` signed two histories, proven; from ``seq`` on the log is refused."""
+
+    log: MemberKey
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class OwnLogTaken:
     """Another process has begun a later epoch of our own log: it runs with our key. This one stops appending."""
 
@@ -319,5 +347,20 @@ Notice = (
     | Orphaned
     | BecameStable
     | OwnLogTaken
+    | Forked
 )
-Effect = Send | TipsDue | Read | Append | Drop | Persist | BeginEpoch | EndFounding | Locate | Explain | Notice
+Effect = (
+    Send
+    | TipsDue
+    | Read
+    | Append
+    | Drop
+    | Persist
+    | Compare
+    | KeepProof
+    | BeginEpoch
+    | EndFounding
+    | Locate
+    | Explain
+    | Notice
+)

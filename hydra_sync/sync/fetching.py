@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from hydra_sync.batch import Batch
@@ -31,6 +31,7 @@ from hydra_sync.sync.effects import (
     Append,
     AppendRefused,
     CaughtUp,
+    Compare,
     Diverged,
     Effect,
     Fetched,
@@ -79,6 +80,7 @@ class Fetcher:
         sessions: Mapping[int, Session],
         nodes: Mapping[MemberKey, int],
         receipts: Receipts,
+        forked_at: Callable[[MemberKey], int | None],
         blame: Callable[[int, str], list[Effect]],
     ) -> None:
         self._me = me
@@ -89,6 +91,7 @@ class Fetcher:
         self._sessions = sessions
         self._nodes = nodes
         self._receipts = receipts
+        self._forked_at = forked_at
         self._blame = blame
         members = tuple(sorted(held))
         self._logs = {
@@ -133,14 +136,19 @@ class Fetcher:
     def append_failed(self, log: MemberKey, retry_at: float, now: float) -> list[Effect]:
         """Our disk refused an `Append`: ask for nothing of this log before ``retry_at``."""
         state = self._logs[log]
-        state.intake.rewind()
         state.paused_until = retry_at
-        self._unpaid[log].clear()
         effects: list[Effect] = [] if state.refusing else [AppendRefused(log)]
         state.refusing = True
-        for asked in state.asked:
-            effects += self._cancel(asked)
-        return effects + self._plan(state, now)
+        return [*effects, *self.append_void(log, now)]
+
+    def append_void(self, log: MemberKey, now: float) -> list[Effect]:
+        """An `Append` came to nothing: ask again from where our copy ends."""
+        state = self._logs[log]
+        state.keep_branch()
+        state.intake.rewind()
+        self._unpaid[log].clear()
+        effects = [effect for asked in state.asked for effect in self._cancel(asked)]
+        return [*effects, *self._plan(state, now)]
 
     def deadline(self) -> float:
         """When `plan_all` has something to do, at the latest."""
@@ -164,11 +172,14 @@ class Fetcher:
             asked.spend(len(data.records))
             return []
         state = self._logs[asked.log]
+        at = asked.next_seq
         try:
             batches = asked.receive(data, self._network)
         except DivergedError:
-            effects = self._parted(state, session, asked.next_seq, now)
+            effects = self._parted(state, session, at, now)
             return [*effects, *self._own_log_ahead(asked, session.peer), *self._plan(state, now)]
+        if asked.probes:
+            return [*self._cancel(asked), Compare(session.link, asked.log, batches)]
         events = SeqRange(batches[0].header.first_seq, batches[-1].header.stop)
         if asked.log == self._me and not self._adopts():
             last = Tip.after(batches[-1])
@@ -204,7 +215,8 @@ class Fetcher:
             return effects
         run, error = misfit
         if isinstance(error, DivergedError):
-            return [*effects, *self._parted(state, self._sessions[run.link], run.range.start, now)]
+            parted = self._parted(state, self._sessions[run.link], run.range.start, now)
+            return [*effects, *parted, Compare(run.link, state.log, run.batches)]
         return [*effects, *self._blame(run.link, f"data of log {state.log.hex()[:8]} that may not stand: {error}")]
 
     def _append(self, state: LogSync, new: tuple[Batch, ...]) -> list[Effect]:
@@ -237,8 +249,10 @@ class Fetcher:
         if asked is None:
             raise PeerError(f"the end of request {end.request}, which we never made")
         state = self._logs[asked.log]
-        state.asked.remove(asked)
         del self._asked[end.request]
+        if asked.probes:
+            return []
+        state.asked.remove(asked)
         done = end.reason is EndReason.DONE and not asked.live and asked.missing is None
         if asked.cancelled or done:
             return self._plan(state, now)
@@ -297,7 +311,25 @@ class Fetcher:
         """
         state.refused_until[link] = math.inf
         state.keep_branch()
-        return [Diverged(state.log, peer, seq, proven), *self._leave(state, link)]
+        return [Diverged(state.log, peer, seq, proven), *self._leave(state, link), *self._probe(state.log, link, seq)]
+
+    def suspect(self, session: Session, shown: LogTip, now: float) -> list[Effect]:
+        """A peer shows a tip as long as ours, of the same epoch, and not the same: look what it holds there."""
+        ours = self._held[shown.log].tip
+        same = (ours.epoch, ours.next_seq) == (shown.tip.epoch, shown.tip.next_seq)
+        if not same or ours.hash == shown.tip.hash or not session.is_node:
+            return []
+        return self._probe(shown.log, session.link, ours.next_seq)
+
+    def _probe(self, log: MemberKey, link: int, seq: int) -> list[Effect]:
+        """Ask a peer for what it holds just before ``seq``, to hold that against ours."""
+        probing = any(asked.probes and asked.link == link and asked.log == log for asked in self._asked.values())
+        if seq == 0 or probing or self._forked_at(log) is not None:
+            return []
+        self._requests += 1
+        asked = Asked(link, self._requests, log, seq - 1, seq, None, credit=CREDIT_BYTES, probes=True)
+        self._asked[asked.request] = asked
+        return [Send(link, asked.message())]
 
     def _leave(self, state: LogSync, link: int) -> list[Effect]:
         effects: list[Effect] = []
@@ -338,7 +370,7 @@ class Fetcher:
 
         That is so almost always, and a look is cheaper than a plan.
         """
-        if state.is_troubled or (state.asked and state.log == self._me):
+        if state.is_troubled or (state.asked and state.log == self._me) or self._forked_at(state.log) is not None:
             return False
         if state.log == self._me:
             reach = self._held[self._me].tip.next_seq
@@ -365,7 +397,9 @@ class Fetcher:
 
         An older epoch may go on in what the latest one has left out. A liar who claims a late epoch stalls.
         """
-        own = order(self._held[self._me].tip)
+        own, forked_at = order(self._held[self._me].tip), self._forked_at(state.log)
+        if forked_at is not None and state.intake.frontier.next_seq >= forked_at:
+            return []
         if state.log == self._me and not (self._adopts() or self._is_ready()):
             return []
         sources = []
@@ -373,7 +407,7 @@ class Fetcher:
             session = self._sessions[link]
             shown = session.shown.get(state.log)
             if session.syncing and shown is not None and (state.log != self._me or order(shown.tip) > own):
-                sources.append(Source(link, session.peer, shown))
+                sources.append(Source(link, session.peer, _capped(shown, forked_at)))
         believed = [s for s in sources if s.link not in state.stalled_until and s.link not in state.refused_until]
         authors = [source.shown.tip.epoch for source in believed if source.peer == state.log]
         latest = max(authors or [source.shown.tip.epoch for source in believed], default=0)
@@ -423,3 +457,11 @@ class Fetcher:
     def _find(self, link: int, request: int) -> Asked | None:
         asked = self._asked.get(request)
         return asked if asked is not None and asked.link == link else None
+
+
+def _capped(shown: LogTip, forked_at: int | None) -> LogTip:
+    """What a source has of a log up to where that is known to be forked, on which all agree."""
+    if forked_at is None:
+        return shown
+    tip = shown.tip if shown.tip.next_seq <= forked_at else replace(shown.tip, next_seq=forked_at)
+    return replace(shown, tip=tip, first_seq=min(shown.first_seq, forked_at), state=LogState.OK)

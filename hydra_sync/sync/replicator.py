@@ -14,6 +14,7 @@ from typing import Final
 from hydra_sync.batch import Batch
 from hydra_sync.chain import Tip
 from hydra_sync.errors import PeerError
+from hydra_sync.fork import ForkProof
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
 from hydra_sync.limits import (
     SHUN_S,
@@ -26,11 +27,13 @@ from hydra_sync.standing import Standing
 from hydra_sync.sync.agreement import Agreement
 from hydra_sync.sync.effects import (
     Advanced,
+    Compare,
     Connected,
     Disconnected,
     Drop,
     Effect,
     Explain,
+    Forked,
     Locate,
     Orphaned,
     Read,
@@ -38,6 +41,7 @@ from hydra_sync.sync.effects import (
     TipsDue,
 )
 from hydra_sync.sync.fetching import Fetcher
+from hydra_sync.sync.fork_news import ForkNews
 from hydra_sync.sync.receipts import Receipts
 from hydra_sync.sync.serving import Serving
 from hydra_sync.sync.session import Session
@@ -49,6 +53,7 @@ from hydra_sync.wire import (
     End,
     EndReason,
     Fetch,
+    Fork,
     Goodbye,
     GoodbyeReason,
     Hello,
@@ -82,6 +87,7 @@ class Replicator:
         seed: bytes,
         standings: Mapping[MemberKey, Standing] = _NO_STANDINGS,
         start: bytes | None = None,
+        proofs: Sequence[ForkProof] = (),
     ) -> None:
         """``held`` and ``standings`` are what the store has of every member's log; ``seed`` orders equal sources.
 
@@ -97,6 +103,7 @@ class Replicator:
         self._hello = hello
         self._shunned_until: dict[MemberKey, float] = {}
         self._receipts = Receipts(self.held[me].tip)
+        self.forks: Final = ForkNews(network, sorted(held), self.nodes, proofs)
         self.agreement: Final = Agreement(
             key=key,
             network=network,
@@ -108,6 +115,7 @@ class Replicator:
             held=self.held,
             sessions=self.sessions,
             nodes=self.nodes,
+            forked_at=self.forks.position,
         )
         self._fetcher = Fetcher(
             me=me,
@@ -119,6 +127,7 @@ class Replicator:
             sessions=self.sessions,
             nodes=self.nodes,
             receipts=self._receipts,
+            forked_at=self.forks.position,
             blame=self.blame,
         )
 
@@ -238,6 +247,18 @@ class Replicator:
         """The answer to a `Locate`."""
         return self._fetcher.located(located.log, tip, now)
 
+    def compared(self, compare: Compare, proof: ForkProof | None, now: float) -> list[Effect]:
+        """The answer to a `Compare`: a proof, unless the two runs are one history."""
+        return [] if proof is None else self._learned(self.forks.learned(proof), now)
+
+    def _learned(self, news: list[Effect], now: float) -> list[Effect]:
+        forked = [effect.log for effect in news if isinstance(effect, Forked)]
+        effects = list(news)
+        for log in forked:
+            effects += self._show(log)
+            effects += self._fetcher.plan(log, now)
+        return effects
+
     def explained(self, explain: Explain, epoch: int, first_seq: int) -> list[Effect]:
         """The answer to an `Explain`."""
         session = self.sessions.get(explain.link)
@@ -275,6 +296,10 @@ class Replicator:
     def append_failed(self, log: MemberKey, retry_at: float, now: float) -> list[Effect]:
         """Our disk refused an `Append`: ask for nothing of this log before ``retry_at``."""
         return self._fetcher.append_failed(log, retry_at, now)
+
+    def append_void(self, log: MemberKey, now: float) -> list[Effect]:
+        """An `Append` does not fit any more: our copy has left the branch that it was fetched for."""
+        return self._fetcher.append_void(log, now)
 
     def damaged(self, held: LogTip) -> list[Effect]:
         """Damage was found in our copy of a log: what is shown of it ends at the first hole."""
@@ -343,7 +368,9 @@ class Replicator:
                 return []
             case Prepare() | Promise() | Refuse() | Stable():
                 return self._agree(session, message, now)
-            case _:  # Pong is heard already; Fork waits to be built
+            case Fork():
+                return self._learned(self.forks.heard(message, session.link), now)
+            case _:  # Pong is heard already
                 return []
 
     def _agree(self, session: Session, message: Prepare | Promise | Refuse | Stable, now: float) -> list[Effect]:
@@ -415,8 +442,10 @@ class Replicator:
             if shown.log == self.me:
                 effects += self._receipts.take(session.peer, shown)
             effects += self.agreement.tips(session, shown, now)
+            effects += self._fetcher.suspect(session, shown, now)
             effects += self._fetcher.plan(shown.log, now)
         if first:
+            effects += self.forks.introduced(session.link)
             effects += self.agreement.introduced(session, now)
         return effects
 
@@ -441,7 +470,7 @@ class Replicator:
         return self._end_serving(session, End(cancel.request, serving.next_seq, EndReason.CANCELLED))
 
     def _serve(self, session: Session, serving: Serving) -> list[Effect]:
-        step = serving.step(self.held[serving.fetch.log])
+        step = serving.step(self.held[serving.fetch.log], self.forks.position(serving.fetch.log))
         # What we would rather not count we may still serve: it is signed.
         if isinstance(step, End):
             return self._end_serving(session, step)

@@ -9,9 +9,9 @@ from hydra_sync.batch import Batch
 from hydra_sync.chain import signed_prefix
 from hydra_sync.errors import PeerError
 from hydra_sync.identity import NetworkId
-from hydra_sync.limits import CREDIT_BYTES_MAX, DATA_BYTES_TARGET, RECORD_BYTES_MAX
+from hydra_sync.limits import CREDIT_BYTES_MAX, DATA_BYTES_TARGET, RECORD_BYTES_MAX, RUN_RECORDS_MAX
 from hydra_sync.sync.effects import Explain, Read
-from hydra_sync.wire import Credit, Data, End, EndReason, Fetch, LogState, LogTip
+from hydra_sync.wire import Credit, Data, End, EndReason, Fetch, LogTip
 
 __all__ = ["Serving"]
 
@@ -40,14 +40,17 @@ class Serving:
         if self.credit > CREDIT_BYTES_MAX:
             raise PeerError(f"a fetch was granted {self.credit:,} bytes; at most {CREDIT_BYTES_MAX:,} make sense")
 
-    def step(self, held: LogTip) -> Read | Explain | End | None:
-        """What to do next, given what we hold of the log durably; None is to wait."""
+    def step(self, held: LogTip, forked_at: int | None = None) -> Read | Explain | End | None:
+        """What to do next, given what we hold of the log durably; None is to wait.
+
+        What a forked author signed is supplied up to where its histories part.
+        """
         if self.reading:
             return None
         stop = self.fetch.stop
         if stop is not None and self.next_seq >= stop:
             return self._end(EndReason.DONE)
-        if held.state is LogState.FORKED:
+        if forked_at is not None and self.next_seq >= forked_at:
             return self._end(EndReason.FORKED)
         if self.next_seq < held.first_seq:
             return self._end(EndReason.PRUNED, held.first_seq)
@@ -78,6 +81,7 @@ class Serving:
         first = batches[0].header
         if self.prev_hash is not None and (first.first_seq, first.prev_hash) != (self.next_seq, self.prev_hash):
             return self._diverged(self.next_seq)
+        batches = batches[:RUN_RECORDS_MAX]
         run = batches if own else signed_prefix(batches, network, self.fetch.log)
         if not run:
             if self.bytes_read >= RECORD_BYTES_MAX:

@@ -44,8 +44,11 @@ class Stability:
         """The author says how far its log is stable."""
         self._words[author] = epoch, next_seq
 
-    def update(self, tip: Tip, mine: LogTip) -> int | None:
-        """The end of what is stable of a log that we hold up to ``tip``, if that is news; ``mine`` is what we show."""
+    def update(self, tip: Tip, mine: LogTip, forked_at: int | None = None) -> int | None:
+        """The end of what is stable of a log that we hold up to ``tip``, if that is news; ``mine`` is what we show.
+
+        Nothing is stable where the author signed two histories.
+        """
         log = mine.log
         receipts: Mapping[MemberKey, LogTip] = self._receipts.get(log, {})
         counted = [shown for peer, shown in receipts.items() if peer not in {log, self._me}]
@@ -58,7 +61,7 @@ class Stability:
         epoch, told = self._words.get(log, (0, 0))
         if epoch == tip.epoch:
             reach = max(reach, told)
-        reach = min(reach, tip.next_seq)
+        reach = min(reach, tip.next_seq if forked_at is None else min(tip.next_seq, forked_at))
         if reach <= self.stable.get(log, 0):
             return None
         self.stable[log] = reach

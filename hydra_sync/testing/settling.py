@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from hydra_sync.errors import StoreError, UnavailableError
+from hydra_sync.errors import ForkedError, StoreError, UnavailableError
 from hydra_sync.testing.host import HostDiedError
 from hydra_sync.testing.invariant import Invariant, InvariantError
 from hydra_sync.testing.signals import reachable
@@ -73,7 +73,8 @@ async def audit(cluster: Cluster) -> None:
             try:
                 await member.host.call(member.reread, node, log)
             except UnavailableError as error:
-                if cluster.is_sound(alias):
+                forked = isinstance(error, ForkedError) and not cluster.is_sound(log)
+                if cluster.is_sound(alias) and not forked:
                     cluster.world.fail(InvariantError("S1" if log == alias else "S6", str(error), alias))
             except (HostDiedError, StoreError):
                 break

@@ -10,7 +10,9 @@ import trio
 import hydra_sync.batch
 from hydra_sync import Node, SeqRange
 from hydra_sync.chain import Tip
-from hydra_sync.sync import Disconnected, Diverged, Fetched, Fetching, SourceReplaced
+from hydra_sync.errors import ForkedError
+from hydra_sync.fork import decode_proof
+from hydra_sync.sync import Disconnected, Fetched, Fetching, Forked, SourceReplaced
 from hydra_sync.sync.asking import Asked
 from tests.node.forged import make_chain, write_log
 from tests.node.network import Network, NetworkMaker, connected, holds, until
@@ -185,8 +187,8 @@ async def test_one_verification_a_chunk_however_small_the_batches(
     assert network.records("bob", "alice") == network.records("alice", "alice")
 
 
-async def test_two_histories_of_one_author_are_kept_apart(make_network: NetworkMaker) -> None:
-    """alice signed two histories; bob keeps his and carol hers, both say so, and all else goes on."""
+async def test_two_histories_of_one_author_are_proven(make_network: NetworkMaker) -> None:
+    """alice signed two histories; bob and carol prove it and deliver what both agree on; all else goes on."""
     network = make_network("alice", "bob", "carol")
     config = network.configs["alice"]
     common = make_chain(config, 5)
@@ -196,10 +198,17 @@ async def test_two_histories_of_one_author_are_kept_apart(make_network: NetworkM
         branch = make_chain(config, 5, after=Tip.after(common[-1]), word=word)
         write_log(network.configs[name].persistence_dir, config.key.member, [*common, *branch])
     async with network.node("bob") as bob, network.node("carol") as carol:
-        await until(lambda: bool(network.told("bob", Diverged)), "bob seeing two histories")
+        await until(lambda: bool(network.told("bob", Forked) and network.told("carol", Forked)), "the proof")
         await bob.append("still works", replicas=1)
         await carol.append("here too", replicas=1)
-        assert await values(bob, "alice", 10) != await values(carol, "alice", 10)
+        assert await values(bob, "alice", 5) == await values(carol, "alice", 5)
+        for node in (bob, carol):
+            with pytest.raises(ForkedError, match="alice's log is forked at event"):
+                await values(node, "alice", 10)
+        proofs = [decode_proof(path.read_bytes()) for path in sorted(network.directory.glob("*/forks/*.cbor"))]
+        assert len(proofs) == 2
+        assert proofs[0] == proofs[1]
+        assert proofs[0][1].verify(config.network_id).log == config.key.member
         assert connected(bob, "carol")()
     assert faults(network, "bob") == faults(network, "carol") == []
 

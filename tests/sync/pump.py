@@ -15,16 +15,20 @@ from dataclasses import dataclass, field, replace
 from hydra_sync.batch import GENESIS_HASH, Batch, parse_batch, seal_batch
 from hydra_sync.chain import EMPTY, Tip, link
 from hydra_sync.encoding import encode
+from hydra_sync.errors import SignatureError
+from hydra_sync.fork import ForkProof, prove
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey, network_id
 from hydra_sync.ranges import SeqRange
 from hydra_sync.standing import Standing
 from hydra_sync.sync import (
     Append,
     BeginEpoch,
+    Compare,
     Drop,
     Effect,
     EndFounding,
     Explain,
+    KeepProof,
     Locate,
     Notice,
     Persist,
@@ -98,6 +102,15 @@ def make_log(
     return log
 
 
+def is_signed(batch: Batch, network: NetworkId, author: MemberKey) -> bool:
+    """Whether the batch carries its author's own signature."""
+    try:
+        batch.verify(network, author)
+    except SignatureError:
+        return False
+    return True
+
+
 def tip_of(log: Sequence[Batch]) -> Tip:
     """Where this log ends."""
     return Tip.after(log[-1]) if log else EMPTY
@@ -134,6 +147,7 @@ class Node:
         self.lines: dict[int, Line] = {}
         self.effects: list[Effect] = []
         self.standings: dict[MemberKey, Standing] = {}
+        self.proofs: dict[MemberKey, ForkProof] = {}
         self.founding = proves
         self.store_number = 0
         self.orphans: dict[MemberKey, list[Batch]] = {member: [] for member in net.members}
@@ -161,6 +175,7 @@ class Node:
             seed=self.me[:8],
             standings=self.standings,
             start=start if self.proves else None,
+            proofs=list(self.proofs.values()),
         )
 
     def restart(self) -> None:
@@ -226,6 +241,10 @@ class Node:
                 self.later(self.appended_at - self.net.now, lambda: self._append(effect))
             case Persist():
                 self.later(self.append_s, lambda: self._persist(effect))
+            case Compare():
+                self.later(self.read_s, lambda: self._compare(effect))
+            case KeepProof():
+                self.proofs[effect.proof.log] = effect.proof
             case EndFounding():
                 self.later(self.append_s, self._end_founding)
             case BeginEpoch():
@@ -279,6 +298,15 @@ class Node:
                 prev_hash=tip.hash,
             )
         )
+
+    def _compare(self, compare: Compare) -> None:
+        first, last = compare.batches[0].header.first_seq, compare.batches[-1].header.stop
+        log = self.logs[compare.log]
+        ours = [batch for batch in log if batch.header.stop >= first and batch.header.first_seq <= last]
+        while ours and not is_signed(ours[-1], self.net.network, compare.log):
+            ours.pop()
+        proof = prove(self.net.network, compare.log, ours, compare.batches) if ours else None
+        self.perform(self.replicator.compared(compare, proof, self.net.now))
 
     def _locate(self, locate: Locate) -> None:
         log, seq = self.logs[locate.log], locate.seq

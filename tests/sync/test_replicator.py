@@ -387,12 +387,16 @@ def test_evidence_fits_a_goodbye(rig: Rig) -> None:
     assert len(drop.goodbye.text.encode()) <= TEXT_BYTES_MAX
 
 
-def test_messages_of_later_releases_are_harmless(rig: Rig) -> None:
-    """Fork is in the protocol and changes nothing yet; Ping is answered."""
+def test_a_proof_that_proves_nothing_is_a_fault(rig: Rig) -> None:
+    """Whoever accuses an author has to show two histories."""
     rig.join(LINK_A, A)
-    member = rig.members[A]
-    for message in (Fork(member, (), ()), Pong(5)):
-        assert rig.say(LINK_A, message) == []
+    assert "proves nothing" in fault_of(rig.say(LINK_A, Fork(rig.members[B], (), ())))
+
+
+def test_pings_are_answered(rig: Rig) -> None:
+    """With the same nonce; an answer needs none."""
+    rig.join(LINK_A, A)
+    assert rig.say(LINK_A, Pong(5)) == []
     assert sends(rig.say(LINK_A, Ping(5)), Pong) == [Pong(5)]
 
 
@@ -814,7 +818,8 @@ def test_a_conflict_that_shows_late_is_reported(rig: Rig) -> None:
     assert not kinds(effects, Drop)
     for fetch in asked:
         effects += rig.say(LINK_A, End(fetch.request, 2048, EndReason.DONE))
-    asked = fetches(effects)
+    probe, *asked = fetches(effects)
+    assert (probe.start, probe.stop) == (2047, 2048)  # B is asked what it holds there, for the proof
     assert [fetch.start for fetch in asked] == [2048]
     # Nothing of the other history waits in memory to get in the way once more.
     effects = rig.say(LINK_A, Data(asked[0].request, mine[2].record))

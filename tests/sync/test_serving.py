@@ -13,7 +13,7 @@ from hydra_sync.limits import CREDIT_BYTES, CREDIT_BYTES_MAX, DATA_BYTES_TARGET,
 from hydra_sync.ranges import SeqRange
 from hydra_sync.sync.effects import Explain, Read
 from hydra_sync.sync.serving import Serving
-from hydra_sync.wire import Credit, Data, End, EndReason, Fetch, LogState, LogTip
+from hydra_sync.wire import Credit, Data, End, EndReason, Fetch, LogTip
 from tests.sync.pump import GENESIS, make_log, network_of, read_batches, signing_keys, tip_of, unsigned
 
 KEY = signing_keys(1)[0]
@@ -97,12 +97,17 @@ def test_one_read_at_a_time() -> None:
         (fetch(60, 70), shown(LOG), EndReason.UNAVAILABLE, 0),
         (fetch(61), shown(LOG), EndReason.UNAVAILABLE, 0),
         (fetch(7, 10), shown(LOG, holes=(SeqRange(6, 9),)), EndReason.UNAVAILABLE, 0),
-        (fetch(7, 10), shown(LOG, state=LogState.FORKED), EndReason.FORKED, 0),
     ],
 )
 def test_what_cannot_be_supplied_is_named(serving: Serving, held: LogTip, reason: EndReason, detail: int) -> None:
     """Pruned, not there, damaged, forked: said by name, nothing is skipped."""
     assert serving.step(held) == End(9, serving.next_seq, reason, detail)
+
+
+def test_a_forked_log_is_supplied_up_to_the_fork() -> None:
+    """What all agree on, and then the end, by name."""
+    assert fetch(7, 10).step(shown(LOG), 7) == End(9, 7, EndReason.FORKED)
+    assert isinstance(fetch(6, 10).step(shown(LOG), 7), Read)
 
 
 def test_another_history_is_explained() -> None:
