@@ -159,7 +159,8 @@ class Agreement:
         self._asked[log] = None
         said, effects = self.witness.prepare(log, message.ballot, ballot, self._held[log].tip)
         if isinstance(said, Refuse):
-            effects += [Send(session.link, said)] if session.peer == log else self._towards(log, said, session.link)
+            # Back the way it came, too: that may be the only way to the author.
+            effects += [Send(session.link, said)] if session.peer == log else self._towards(log, said, None)
         elif said is not None:
             effects += self._towards(log, said, None)
         effects += self._remember(log)
