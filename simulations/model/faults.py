@@ -97,7 +97,8 @@ def _witness_faults(rules: Rules, bounds: Bounds, state: State) -> Iterator[tupl
         whole = bounds.beyond or not state.author.short or _in_loss(rest) < bounds.majority - 2
         others = bounds.beyond or not any(behind(one) and not one.amnesiac for one in rest)
         if left.witness_wipes and whole and others and not (witness.amnesiac and not witness.chain):
-            after = _emptied(witness)._replace(amnesiac=rules.amnesia, founding=False)
+            unheard_of = witness.founding and not witness.known  # no epoch of its own log was ever granted
+            after = _emptied(witness)._replace(amnesiac=rules.amnesia, founding=unheard_of)
             yield Step(Act.WITNESS_WIPE, who), _spent(state, "witness_wipes", who, after)
         if left.inits and whole and others and not (witness.founding and not witness.chain):
             after = _emptied(witness)._replace(amnesiac=False, founding=True)
