@@ -68,6 +68,7 @@ class Agreement:
             store_id=store_id,
             standings=standings,
             founding=founding,
+            unknown=founding or (proves and own.amnesiac and held[self.me].tip == EMPTY),
         )
         self.starting: Final = (
             Starting(key, network, members, store_id, start, founding, own.without) if start and proves else None
@@ -121,6 +122,9 @@ class Agreement:
         if log == self.me:
             if self.witness.founding and tip.tip != EMPTY:
                 effects += self._lost_disk(tip.tip.next_seq, now)
+            elif self.witness.unknown and tip.tip != EMPTY:
+                self.witness.unknown = False
+                effects += self._show_all()
             self._promised_above = max(self._promised_above, min(tip.tip.epoch, BALLOT_JUMP_MAX))
         elif session.peer == log and (refusal := self.witness.behind_us(tip)) is not None:
             effects.append(Send(session.link, refusal))
@@ -256,13 +260,14 @@ class Agreement:
         if self.witness.founding or starting.founding:
             self.witness.founding = False
             effects.append(EndFounding())
+        self.witness.unknown = False
         return [*effects, *self._show_all()]
 
     def _lost_disk(self, next_seq: int, now: float) -> list[Effect]:
         """We took ourselves for new, and are not (rules 13c and 13e)."""
         starting = self.starting
         assert starting is not None
-        self.witness.founding = starting.founding = False
+        self.witness.founding = self.witness.unknown = starting.founding = False
         starting.start = hashlib.sha256(starting.start).digest()[: len(starting.start)]
         why = "this store was made anew over a lost disk"
         effects = self.witness.forget(why)

@@ -21,7 +21,12 @@ __all__ = ["Witness"]
 
 
 class Witness:
-    """``founding`` is whether this store has never had an epoch of its own; the replicator keeps it true."""
+    """``founding`` is whether this store has never had an epoch of its own; the replicator keeps it true.
+
+    ``unknown`` is whether nobody may know this node's own log. Were such a disk lost, a new one would be
+    taken for that of a new node, so nothing that could be missed is said: it is for a founding store, and
+    for one made again until somebody shows its log, or its next epoch begins.
+    """
 
     def __init__(
         self,
@@ -32,8 +37,10 @@ class Witness:
         store_id: bytes,
         standings: Mapping[MemberKey, Standing],
         founding: bool,
+        unknown: bool,
     ) -> None:
         self.founding = founding
+        self.unknown = unknown
         self.standings: Final = dict(standings)
         """What is decided, of every log; it becomes durable before anybody hears of it."""
         self._key = key
@@ -57,7 +64,7 @@ class Witness:
             return LogState.AMNESIAC
         if standing.reminded and tip.epoch < standing.promised:
             return LogState.RECOVERING
-        return LogState.FOUNDING if self.founding else LogState.OK
+        return LogState.FOUNDING if self.unknown else LogState.OK
 
     def prepare(
         self, log: MemberKey, signed: bytes, ballot: Ballot, tip: Tip
@@ -145,7 +152,7 @@ class Witness:
         standing = self.standings[log]
         if standing.amnesiac:  # if all others know nothing either, the log is new, or every disk is lost (rule 13d)
             return not ballot.founding or self._knows(log, ballot, tip)
-        return self.founding and not ballot.founding  # rule 13b
+        return self.unknown and not ballot.founding  # rule 13b
 
     def _knows(self, log: MemberKey, ballot: Ballot, tip: Tip) -> bool:
         standing = self.standings[log]

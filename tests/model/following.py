@@ -218,6 +218,17 @@ class Follower:
     def witness(self, who: int) -> Process:
         return self.witnesses[who - 1]
 
+    def _open(self, who: int) -> None:
+        """A witness's process starts; one whose own log somebody knows is shown it before anything else."""
+        witness = self.witness(who)
+        witness.start()
+        if witness.replicator.agreement.witness.unknown and not self.model_witness(who).founding:
+            self._reveal(witness)
+
+    def _reveal(self, witness: Process) -> None:
+        others = [member for member in self.world.members if member != witness.me]
+        witness.told(self.chance.choice(others), LogTip(witness.me, Tip(1, 3, b"\x07" * 32)))
+
     def model_witness(self, who: int) -> Witness:
         return self.state.witnesses[who - 1]
 
@@ -318,10 +329,10 @@ class Follower:
             said = self._brought(witness, prepare)
             if witness.dead:
                 assert not any(isinstance(message, Promise) for message in said), "a promise before it is durable"
-            witness.start()
+            self._open(who)
         if self.chance.random() < 0.2:
             said = self._brought(witness, prepare)
-            witness.start()
+            self._open(who)
             again = self._brought(witness, prepare)
             assert [m for m in said if isinstance(m, Promise)] == [m for m in again if isinstance(m, Promise)]
             return again
@@ -505,7 +516,7 @@ class Follower:
 
     def _kill(self, step: Step) -> bool:
         self._fetch(step)
-        self.witness(step.who).start()
+        self._open(step.who)
         return True
 
     def _show_everything(self, who: int) -> bool:
@@ -542,9 +553,8 @@ class Follower:
 
     def _witness_recognised(self, step: Step) -> bool:
         witness = self.witness(step.who)
-        shown = LogTip(witness.me, Tip(1, 3, b"\x07" * 32))
         mark = len(witness.effects)
-        witness.told(self.chance.choice([m for m in self.world.members if m != witness.me]), shown)
+        self._reveal(witness)
         assert witness.noticed(LostDisk, mark)
         self._apply(step)
         return True
@@ -552,8 +562,6 @@ class Follower:
     def _founded(self, step: Step) -> bool:
         """All others answer the witness, which begins the first epoch of its own log."""
         witness = self.witness(step.who)
-        if not witness.founding:
-            return False
         others = [key for key in self.world.keys if key.member != witness.me]
         said = witness.told(others[0].member)
         (prepare,) = [message for message in said if isinstance(message, Prepare) and message.log == witness.me]
@@ -561,7 +569,8 @@ class Follower:
         for key in others:
             answer = Answer(ballot.number, ballot.start, EMPTY, False, bytes(16))
             signed = answer.sign(key, self.world.network, witness.me)
-            witness.told(key.member, say=[Promise(witness.me, key.member, signed)])
+            if not witness.is_ready:
+                witness.told(key.member, say=[Promise(witness.me, key.member, signed)])
         assert witness.is_ready
         assert not witness.founding
         self._apply(step)
@@ -615,6 +624,7 @@ class Follower:
     def _witness_wipe(self, step: Step) -> bool:
         self._apply(step)
         self.witness(step.who).lose_disk()
+        self._open(step.who)
         self.reminded[step.who - 1] = False
         return True
 
@@ -630,7 +640,7 @@ class Follower:
         witness.logs[self.log] = self.run(step.chain)
         before = witness.standings.get(self.log, Standing())
         witness.standings[self.log] = replace(before, amnesiac=True)
-        witness.start()
+        self._open(step.who)
         return True
 
     def _witness_lie(self, step: Step) -> bool:
@@ -641,7 +651,7 @@ class Follower:
         witness = self.witness(step.who)
         witness.logs[self.log] = self.run(step.chain)
         witness.standings[self.log] = Standing()
-        witness.start()
+        self._open(step.who)
         self.reminded[step.who - 1] = False
         return True
 
@@ -656,7 +666,7 @@ class Follower:
         act()
 
     def _restart_witness(self) -> None:
-        self.chance.choice(self.witnesses).start()
+        self._open(self.chance.randint(1, len(self.witnesses)))
 
     def _offer_in_vain(self) -> None:
         who = self.chance.randint(1, len(self.witnesses))
@@ -753,8 +763,7 @@ class Follower:
         standing = agreement.witness.standings[self.log]
         assert process.standings.get(self.log, Standing()) == standing, "not durable"
         assert standing.amnesiac == one.amnesiac
-        assert process.founding == one.founding
-        assert agreement.witness.founding == one.founding
+        assert agreement.witness.unknown == one.founding, f"witness {who} is known: {not agreement.witness.unknown}"
         assert standing.promised == one.promised.ballot, f"witness {who} promised {standing.promised}"
         if standing.start and one.promised.start in self.start_ids:
             assert standing.start == self.start_ids[one.promised.start]

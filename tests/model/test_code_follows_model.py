@@ -1,0 +1,80 @@
+"""Where model and product could drift apart, both are driven with the same schedules, and compared after each step."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from hydra_sync.wire import LogState, Promise
+from simulations.model import Act, Bounds, Budget, Recovery, Rules
+from tests.model.following import Follower
+
+NODES = [2, 3, 4, 5]
+FAULTS = [name for name in Budget._fields if name not in ("events", "restarts", "power_cuts", "bumps")]
+
+
+def follower(seed: int, nodes: int, *, founding: bool = False, bumps: int = 0) -> Follower:
+    """Some kinds of trouble, and how often; the rest is good weather."""
+    chance = Random(f"{seed} {nodes} {founding} {bumps}")
+    faults = {name: chance.randint(1, 3) for name in chance.sample(FAULTS, chance.randint(0, 4))}
+    budget = Budget(**{"events": chance.randint(0, 5), "bumps": bumps, **faults})
+    return Follower(Recovery(Rules(), Bounds(nodes, budget, founding=founding)), chance)
+
+
+def follow(nodes: int, *steps: tuple[Act, int], founding: bool = False, seed: int = 0, **budget: int) -> Follower:
+    """Just these steps: each is the first that the model offers of this kind, to this witness."""
+    one = Follower(Recovery(Rules(), Bounds(nodes, Budget(**budget), founding=founding)), Random(seed))
+    one.compare()
+    for act, who in steps:
+        offered = [step for step, _ in one.model.steps(one.state) if (step.act, step.who) == (act, who)]
+        assert any(one.follow(step) for step in offered), f"{act} of {who} cannot be followed"
+        one.compare()
+    return one
+
+
+@pytest.mark.parametrize("nodes", NODES)
+@pytest.mark.parametrize("founding", [False, True])
+def test_the_product_does_what_the_model_says(nodes: int, founding: bool) -> None:
+    """Chains, promises, flags, receipts, refusals, what is stable and who may append are the same after each step."""
+    for seed in range(45):
+        one = follower(seed, nodes, founding=founding)
+        one.walk(40)
+        one.all_show()
+
+
+@pytest.mark.parametrize("nodes", NODES)
+def test_witnesses_judge_a_byzantine_author_as_the_model_does(nodes: int) -> None:
+    """They take over epoch batches that stand where the answers allow it, and no others."""
+    for seed in range(20):
+        one = follower(seed, nodes, bumps=2)
+        one.walk(40)
+        one.all_show()
+
+
+# What the random schedules have found
+
+
+def test_a_recovered_store_that_nobody_knows_gives_no_receipts() -> None:
+    """Carol's disk is lost before her own log has begun. Were it lost once more, `init` would take her for new."""
+    one = follow(
+        3,
+        (Act.PREPARE, 0),
+        (Act.PROMISE, 1),
+        (Act.PROMISE, 2),
+        (Act.COMMIT, 0),
+        (Act.WITNESS_WIPE, 2),
+        (Act.CAUGHT_UP, 2),
+        founding=True,
+        witness_wipes=1,
+    )
+    carol = one.witness(2)
+    assert carol.shows(one.log).state is LogState.FOUNDING
+    one._reveal(carol)
+    assert carol.shows(one.log).state is LogState.OK
+
+
+def test_a_recovered_store_that_nobody_knows_becomes_known_by_its_first_epoch() -> None:
+    """Its own start needs only R others, and ends its silence."""
+    one = follow(3, (Act.WITNESS_WIPE, 2), (Act.FOUNDED, 2), founding=True, witness_wipes=1)
+    assert not one.witness(2).replicator.agreement.witness.unknown
