@@ -92,6 +92,7 @@ class Witness:
             answer=answer.sign(self._key, self._network, log),
             ballot=signed,
             counted=counted,
+            reminded=standing.reminded and tip.epoch < standing.promised,
         )
         return None, self.decide(log, made)
 

@@ -78,3 +78,23 @@ def test_a_recovered_store_that_nobody_knows_becomes_known_by_its_first_epoch() 
     """Its own start needs only R others, and ends its silence."""
     one = follow(3, (Act.WITNESS_WIPE, 2), (Act.FOUNDED, 2), founding=True, witness_wipes=1)
     assert not one.witness(2).replicator.agreement.witness.unknown
+
+
+def test_who_was_reminded_is_silent_only_until_the_promised_epoch_has_come() -> None:
+    """A later promise does not take back the receipts that were given since."""
+    one = follow(
+        2,
+        (Act.CRASH, 0),
+        (Act.WITNESS_WIPE, 1),
+        (Act.PREPARE, 0),
+        (Act.CAUGHT_UP, 1),
+        (Act.PROMISE, 1),
+        (Act.COMMIT, 0),
+        (Act.FETCH, 1),
+        (Act.CRASH, 0),
+        (Act.PREPARE, 0),
+        (Act.PROMISE, 1),
+        crashes=2,
+        witness_wipes=1,
+    )
+    assert one.witness(1).shows(one.log).state is LogState.OK
