@@ -74,12 +74,13 @@ class Witness:
         Nothing is said as long as the promise is not durable, or where we may not promise at all.
         """
         standing = self.standings[log]
-        if standing.promised == ballot.number and standing.start == ballot.start:
-            if standing.answer:
-                return self.promised(log), []
-        elif self._refuses(log, ballot, tip):
+        is_promised = (standing.promised, standing.start) == (ballot.number, ballot.start)
+        if is_promised and standing.answer:
+            return self.promised(log), []
+        if self._refuses(log, ballot, tip):
             return None, []
-        elif ballot.number <= (floor := max(standing.promised, tip.epoch)):
+        floor = max(tip.epoch, standing.promised - is_promised)
+        if ballot.number <= floor:
             return Refuse(log, self._key.member, floor, standing.ballot), []
         known = self._knows(log, ballot, tip)
         counted = self.counted(log, tip)

@@ -98,3 +98,47 @@ def test_who_was_reminded_is_silent_only_until_the_promised_epoch_has_come() -> 
         witness_wipes=1,
     )
     assert one.witness(1).shows(one.log).state is LogState.OK
+
+
+def test_an_amnesiac_does_not_answer_the_ballot_that_it_was_reminded_of() -> None:
+    """It took over a ballot without an answer, and forgot again: it may have shown more than it holds."""
+    one = follow(
+        3,
+        (Act.APPEND, 0),
+        (Act.CRASH, 0),
+        (Act.WITNESS_WIPE, 1),
+        (Act.PREPARE, 0),
+        (Act.CAUGHT_UP, 1),
+        (Act.CUT, 1),
+        events=1,
+        crashes=1,
+        witness_wipes=1,
+        cuts=1,
+    )
+    bob = one.witness(1)
+    ballot = one._ballot(one.author, 1)
+    assert not [said for said in bob.told(one.log, say=[ballot]) if isinstance(said, Promise)]
+    one.compare()
+
+
+def test_a_late_ballot_is_not_answered_in_its_epoch() -> None:
+    """It was taken over without an answer; by now its epoch has come, and an answer would be none."""
+    one = follow(
+        3,
+        (Act.CRASH, 0),
+        (Act.WITNESS_WIPE, 2),
+        (Act.PREPARE, 0),
+        (Act.CAUGHT_UP, 2),
+        (Act.PROMISE, 1),
+        (Act.PROMISE, 2),
+        (Act.WITNESS_WIPE, 2),
+        (Act.CAUGHT_UP, 2),
+        crashes=1,
+        witness_wipes=2,
+    )
+    late = one._ballot(one.author, 2)
+    assert one.follow(next(step for step, _ in one.model.steps(one.state) if step.act is Act.COMMIT))
+    assert one.follow(next(step for step, _ in one.model.steps(one.state) if (step.act, step.who) == (Act.FETCH, 2)))
+    said = one.witness(2).told(one.log, say=[late])
+    assert not [message for message in said if isinstance(message, Promise)]
+    one.compare()
