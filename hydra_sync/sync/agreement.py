@@ -74,8 +74,8 @@ class Agreement:
             Starting(key, network, members, store_id, start, founding, own.without) if start and proves else None
         )
         self.stability: Final = Stability(self.me, len(members))
-        self.ballots: dict[MemberKey, Ballot] = {}
-        """What each author last asked for."""
+        self.ballots: dict[MemberKey, tuple[int, bytes, Ballot]] = {}
+        """What each author itself last asked for, over which link, and as it signed that."""
         self._promised_above = 0
         self._passed: OrderedDict[_Signed, dict[int, None]] = OrderedDict()
         """What was passed on, and over which links: a connection that comes later gets it as well."""
@@ -159,7 +159,8 @@ class Agreement:
             raise PeerError(f"a ballot of log {log.hex()[:8]} that its author did not sign: {error}") from error
         if log == self.me:
             return []
-        self.ballots[log] = ballot
+        if session.peer == log:  # what comes through relays may be of an earlier start
+            self.ballots[log] = session.link, message.ballot, ballot
         self._asked[log] = None
         said, effects = self.witness.prepare(log, message.ballot, ballot, self._held[log].tip)
         if isinstance(said, Refuse):
@@ -289,10 +290,11 @@ class Agreement:
             for peer, other in self._nodes.items()
             if peer != log
         )
-        ballot = self.ballots.get(log)
-        if shown.state is LogState.OK and ballot is not None and ballot.number != shown.tip.epoch:
-            ballot = None
-        effects = self.witness.remember(self._held[log], shown, ballot, amnesiacs)
+        source, signed, ballot = self.ballots.get(log, (None, b"", None))
+        is_other = ballot is not None and shown.state is LogState.OK and ballot.number != shown.tip.epoch
+        if source != link or is_other:
+            signed, ballot = b"", None
+        effects = self.witness.remember(self._held[log], shown, signed, ballot, amnesiacs)
         return [*effects, *self._show(log)] if effects else []
 
     def _show(self, log: MemberKey) -> list[Effect]:

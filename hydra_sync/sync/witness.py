@@ -115,11 +115,13 @@ class Witness:
         """A `Persist` is done."""
         self._durable[log] = standing
 
-    def remember(self, held: LogTip, shown: LogTip, ballot: Ballot | None, amnesiacs: int) -> list[Effect]:
+    def remember(
+        self, held: LogTip, shown: LogTip, signed: bytes, ballot: Ballot | None, amnesiacs: int
+    ) -> list[Effect]:
         """The author itself shows its log: perhaps we can be believed again about it (rule 11).
 
-        ``held`` is what we hold, ``ballot`` what the author asks for if it is starting, ``amnesiacs`` how
-        many members, we among them, say that they are amnesiac. We take over the author's tip and ballot,
+        ``held`` is what we hold, ``ballot`` (``signed`` as it came) what the author's present start asks
+        for, ``amnesiacs`` how many members, we among them, say that they are amnesiac. We take over the author's tip and ballot,
         even if we hold more and had promised more.
         """
         log, standing = held.log, self.standings[held.log]
@@ -139,7 +141,9 @@ class Witness:
         if number > standing.promised:
             start, store_id = (ballot.start, ballot.store_id) if ballot else (b"", b"")
             reminded = shown.tip.epoch < number
-            made = Standing(promised=number, start=start, store_id=store_id, counted=shown.tip, reminded=reminded)
+            made = Standing(
+                promised=number, start=start, store_id=store_id, ballot=signed, counted=shown.tip, reminded=reminded
+            )
         return [*self.decide(log, made), Remembers(log)]
 
     def forget(self, why: str, *, but: MemberKey | None = None) -> list[Effect]:

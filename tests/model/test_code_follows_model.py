@@ -142,3 +142,36 @@ def test_a_late_ballot_is_not_answered_in_its_epoch() -> None:
     said = one.witness(2).told(one.log, say=[late])
     assert not [message for message in said if isinstance(message, Promise)]
     one.compare()
+
+
+def test_who_was_reminded_of_a_ballot_can_show_it() -> None:
+    """Dave takes over a ballot that comes to nothing. The next start gets a lower epoch, which he could never follow."""
+    one = follow(
+        4,
+        (Act.CRASH, 0),
+        (Act.PREPARE, 0),
+        (Act.PROMISE, 1),
+        (Act.CRASH, 0),
+        (Act.PREPARE, 0),
+        (Act.REFUSE, 1),
+        (Act.WITNESS_WIPE, 3),
+        (Act.WITNESS_WIPE, 2),
+        (Act.CAUGHT_UP, 3),
+        (Act.CRASH, 0),
+        (Act.CRASH, 0),
+        crashes=4,
+        witness_wipes=2,
+    )
+    dave = one.witness(3)
+    assert dave.standings[one.log].promised == 2
+    assert dave.standings[one.log].ballot
+
+
+def test_a_ballot_of_an_earlier_start_ends_no_amnesia() -> None:
+    """It came before the author's present start has asked; that asks for more than is taken over so."""
+    one = follow(2, (Act.CRASH, 0), (Act.WITNESS_WIPE, 1), (Act.PREPARE, 0), crashes=2, witness_wipes=1)
+    bob = one.witness(1)
+    bob.told(one.log, say=[one._ballot(one.author, 1)])
+    assert one.follow(next(step for step, _ in one.model.steps(one.state) if step.act is Act.CRASH))
+    bob.told(one.log, one.author.shows(one.log))
+    one.compare()
