@@ -19,7 +19,7 @@ from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.epoch import Answer, Grant, epoch_event, open_answer, open_ballot
 from hydra_sync.identity import MemberKey, SigningKey
 from hydra_sync.standing import Standing
-from hydra_sync.sync import BeginEpoch, Effect, LostDisk, Persist, Remembers, Replicator
+from hydra_sync.sync import BeginEpoch, Drop, Effect, LostDisk, Persist, Remembers, Replicator
 from hydra_sync.sync.starting import Starting
 from hydra_sync.wire import Data, End, Hello, LogState, LogTip, Message, Prepare, Promise, Refuse, Stable, Tips
 from simulations.model import Act, Chain, Mode, Promised, Recovery, State, Step
@@ -238,7 +238,7 @@ class Follower:
         source = Process(self.world, self.chance.choice(peers), proves=False)
         source.logs[self.log] = list(batches)
         source.start()
-        there, here = source.meet(process.me), self.world.number()
+        there, here, mark = source.meet(process.me), self.world.number(), len(process.effects)
         process.lines[here] = Line()  # type: ignore[assignment]
         process.perform(process.replicator.connect(here, source.me, dialed=True, now=self.world.now))
         held = LogTip(self.log, tip_of(batches), state=LogState.FOUNDING)  # no receipt, and nobody is reminded by it
@@ -257,7 +257,8 @@ class Follower:
                 message = source_said.pop(0)
                 if isinstance(message, Data | End):
                     process.hear(here, message)
-        assert not process.drops() or not self._is_justified(batches), f"an honest source was blamed: {process.drops()}"
+        blamed = process.noticed(Drop, mark)
+        assert not blamed or not self._is_justified(batches), f"an honest source was blamed: {process.drops()}"
         process.part(here)
 
     def _is_justified(self, batches: Sequence[Batch]) -> bool:
@@ -392,22 +393,15 @@ class Follower:
             return self._witness_recognised(step)
         who = step.number
         mark = len(self.author.effects)
-        if self.model_witness(who).chain:
-            after = self.model.apply(self.state, step)
-            number = max(self.author.starting.number, self.author.replicator.agreement._promised_above) + 1
-            if not any(
-                one == Step(Act.PREPARE, 0, (), number) for one, _ in self.model.steps(after)
-            ):
-                return False
+        by_tips = bool(self.model_witness(who).chain)
+        asked = self.state.author.ballot if not by_tips else self.author.starting.number
+        promised_above = self.author.replicator.agreement._promised_above if by_tips else 0
+        again = Step(Act.PREPARE, 0, (), max(asked, promised_above) + 1)
+        if again not in [one for one, _ in self.model.steps(self.model.apply(self.state, step))]:
+            return False  # it asks above all that it has asked before
+        if by_tips:
             self.author.told(self.witness(who).me, self._shows(who))
         else:
-            if self.state.author.ballot <= self.model_witness(who).promised.ballot:
-                return False
-            after = self.model.apply(self.state, step)
-            if not any(
-                one == Step(Act.PREPARE, 0, (), self.state.author.ballot + 1) for one, _ in self.model.steps(after)
-            ):
-                return False
             said = self._ask(who, self._ballot(self.author, who))
             promises = [message for message in said if isinstance(message, Promise)]
             assert promises
@@ -663,6 +657,7 @@ class Follower:
             [self._restart_witness, self._offer_in_vain, self._ask_in_vain, self._remind_in_vain, self._show, self._show]
         )
         self.trace.append(act.__name__)
+        self.world.now += 60  # nobody is shunned any more
         act()
 
     def _restart_witness(self) -> None:
