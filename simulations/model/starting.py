@@ -72,7 +72,7 @@ def _prepare(rules: Rules, state: State) -> Iterator[tuple[Step, State]]:
 def _ask(rules: Rules, state: State, who: int) -> Iterator[tuple[Step, State]]:
     witness, author = state.witnesses[who - 1], state.author
     asked = _asked(state)
-    heard = author.founding and rules.founding_hears_amnesiacs
+    heard = author.founding and rules.founding_hears_amnesiacs and not knows(witness, author)
     if witness.amnesiac and rules.no_promises_when_amnesiac and not heard:
         return
     if witness.founding and rules.founding_silent and not author.founding:

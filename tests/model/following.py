@@ -236,6 +236,7 @@ class Follower:
         """Let a real source that holds just these batches supply them to ``process``, if it wants them."""
         peers = [key for key in self.world.keys if key.member not in (process.me, self.log)] or [self.world.keys[0]]
         source = Process(self.world, self.chance.choice(peers), proves=False)
+        self.world.now += 60  # nobody is shunned any more
         source.logs[self.log] = list(batches)
         source.start()
         there, here, mark = source.meet(process.me), self.world.number(), len(process.effects)
@@ -501,6 +502,15 @@ class Follower:
         if takes(self.model.rules, self.model_witness(who), chain):
             self._fetch(Step(Act.FETCH, who, chain))
         elif self.held_chain(self.witness(who)) != chain:
+            self._stage(who, chain)
+
+    def _stage(self, who: int, chain: Chain) -> None:
+        """Let the witness have batches that move no tip.
+
+        But for a founding author it may matter that they are there, and the model does not see them.
+        """
+        bounds = self.model.bounds
+        if self.model_witness(who).chain or not (bounds.founding or bounds.budget.inits):
             self.fetch(self.witness(who), self.run(chain))
 
     def _come_to(self, who: int) -> None:
@@ -657,7 +667,6 @@ class Follower:
             [self._restart_witness, self._offer_in_vain, self._ask_in_vain, self._remind_in_vain, self._show, self._show]
         )
         self.trace.append(act.__name__)
-        self.world.now += 60  # nobody is shunned any more
         act()
 
     def _restart_witness(self) -> None:
@@ -668,7 +677,7 @@ class Follower:
         one = self.model_witness(who)
         offers = [chain for chain in sources(self.state, self.model.bounds) if not takes(self.model.rules, one, chain)]
         if offers:
-            self.fetch(self.witness(who), self.run(self.chance.choice(offers)))
+            self._stage(who, self.chance.choice(offers))
 
     def _ask_in_vain(self) -> None:
         author = self.state.author
