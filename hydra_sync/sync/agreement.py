@@ -70,13 +70,14 @@ class Agreement:
             store_id=store_id,
             standings=standings,
             founding=founding,
+            unknown=founding or (proves and own.amnesiac and held[self.me].tip == EMPTY),
         )
         self.starting: Final = (
             Starting(key, network, members, store_id, start, founding, own.without) if start and proves else None
         )
         self.stability: Final = Stability(self.me, len(members))
-        self.ballots: dict[MemberKey, Ballot] = {}
-        """What each author last asked for."""
+        self.ballots: dict[MemberKey, tuple[int, bytes, Ballot]] = {}
+        """What each author itself last asked for, over which link, and as it signed that."""
         self._promised_above = 0
         self._passed: OrderedDict[_Signed, dict[int, None]] = OrderedDict()
         """What was passed on, and over which links: a connection that comes later gets it as well."""
@@ -125,6 +126,9 @@ class Agreement:
         if log == self.me:
             if self.witness.founding and tip.tip != EMPTY:
                 effects += self._lost_disk(tip.tip.next_seq, now)
+            elif self.witness.unknown and tip.tip != EMPTY:
+                self.witness.unknown = False
+                effects += self._show_all()
             self._promised_above = max(self._promised_above, min(tip.tip.epoch, BALLOT_JUMP_MAX))
         elif session.peer == log and (refusal := self.witness.behind_us(tip)) is not None:
             effects.append(Send(session.link, refusal))
@@ -159,11 +163,13 @@ class Agreement:
             raise PeerError(f"a ballot of log {log.hex()[:8]} that its author did not sign: {error}") from error
         if log == self.me or self._forked_at(log) is not None:
             return []
-        self.ballots[log] = ballot
+        if session.peer == log:  # what comes through relays may be of an earlier start
+            self.ballots[log] = session.link, message.ballot, ballot
         self._asked[log] = None
         said, effects = self.witness.prepare(log, message.ballot, ballot, self._held[log].tip)
         if isinstance(said, Refuse):
-            effects += [Send(session.link, said)] if session.peer == log else self._towards(log, said, session.link)
+            # Back the way it came, too: that may be the only way to the author.
+            effects += [Send(session.link, said)] if session.peer == log else self._towards(log, said, None)
         elif said is not None:
             effects += self._towards(log, said, None)
         effects += self._remember(log)
@@ -259,13 +265,14 @@ class Agreement:
         if self.witness.founding or starting.founding:
             self.witness.founding = False
             effects.append(EndFounding())
+        self.witness.unknown = False
         return [*effects, *self._show_all()]
 
     def _lost_disk(self, next_seq: int, now: float) -> list[Effect]:
         """We took ourselves for new, and are not (rules 13c and 13e)."""
         starting = self.starting
         assert starting is not None
-        self.witness.founding = starting.founding = False
+        self.witness.founding = self.witness.unknown = starting.founding = False
         starting.start = hashlib.sha256(starting.start).digest()[: len(starting.start)]
         why = "this store was made anew over a lost disk"
         effects = self.witness.forget(why)
@@ -287,10 +294,11 @@ class Agreement:
             for peer, other in self._nodes.items()
             if peer != log
         )
-        ballot = self.ballots.get(log)
-        if shown.state is LogState.OK and ballot is not None and ballot.number != shown.tip.epoch:
-            ballot = None
-        effects = self.witness.remember(self._held[log], shown, ballot, amnesiacs)
+        source, signed, ballot = self.ballots.get(log, (None, b"", None))
+        is_other = ballot is not None and shown.state is LogState.OK and ballot.number != shown.tip.epoch
+        if source != link or is_other:
+            signed, ballot = b"", None
+        effects = self.witness.remember(self._held[log], shown, signed, ballot, amnesiacs)
         return [*effects, *self._show(log)] if effects else []
 
     def _show(self, log: MemberKey) -> list[Effect]:

@@ -21,7 +21,12 @@ __all__ = ["Witness"]
 
 
 class Witness:
-    """``founding`` is whether this store has never had an epoch of its own; the replicator keeps it true."""
+    """``founding`` is whether this store has never had an epoch of its own; the replicator keeps it true.
+
+    ``unknown`` is whether nobody may know this node's own log. Were such a disk lost, a new one would be
+    taken for that of a new node, so nothing that could be missed is said: it is for a founding store, and
+    for one made again until somebody shows its log, or its next epoch begins.
+    """
 
     def __init__(
         self,
@@ -32,8 +37,10 @@ class Witness:
         store_id: bytes,
         standings: Mapping[MemberKey, Standing],
         founding: bool,
+        unknown: bool,
     ) -> None:
         self.founding = founding
+        self.unknown = unknown
         self.standings: Final = dict(standings)
         """What is decided, of every log; it becomes durable before anybody hears of it."""
         self._key = key
@@ -57,7 +64,7 @@ class Witness:
             return LogState.AMNESIAC
         if standing.reminded and tip.epoch < standing.promised:
             return LogState.RECOVERING
-        return LogState.FOUNDING if self.founding else LogState.OK
+        return LogState.FOUNDING if self.unknown else LogState.OK
 
     def prepare(
         self, log: MemberKey, signed: bytes, ballot: Ballot, tip: Tip
@@ -67,12 +74,13 @@ class Witness:
         Nothing is said as long as the promise is not durable, or where we may not promise at all.
         """
         standing = self.standings[log]
-        if standing.promised == ballot.number and standing.start == ballot.start:
-            if standing.answer:
-                return self.promised(log), []
-        elif self._refuses(log, ballot, tip):
+        is_promised = (standing.promised, standing.start) == (ballot.number, ballot.start)
+        if is_promised and standing.answer:
+            return self.promised(log), []
+        if self._refuses(log, ballot, tip):
             return None, []
-        elif ballot.number <= (floor := max(standing.promised, tip.epoch)):
+        floor = max(tip.epoch, standing.promised - is_promised)
+        if ballot.number <= floor:
             return Refuse(log, self._key.member, floor, standing.ballot), []
         known = self._knows(log, ballot, tip)
         counted = self.counted(log, tip)
@@ -85,6 +93,7 @@ class Witness:
             answer=answer.sign(self._key, self._network, log),
             ballot=signed,
             counted=counted,
+            reminded=standing.reminded and tip.epoch < standing.promised,
         )
         return None, self.decide(log, made)
 
@@ -106,11 +115,13 @@ class Witness:
         """A `Persist` is done."""
         self._durable[log] = standing
 
-    def remember(self, held: LogTip, shown: LogTip, ballot: Ballot | None, amnesiacs: int) -> list[Effect]:
+    def remember(
+        self, held: LogTip, shown: LogTip, signed: bytes, ballot: Ballot | None, amnesiacs: int
+    ) -> list[Effect]:
         """The author itself shows its log: perhaps we can be believed again about it (rule 11).
 
-        ``held`` is what we hold, ``ballot`` what the author asks for if it is starting, ``amnesiacs`` how
-        many members, we among them, say that they are amnesiac. We take over the author's tip and ballot,
+        ``held`` is what we hold, ``ballot`` (``signed`` as it came) what the author's present start asks
+        for, ``amnesiacs`` how many members, we among them, say that they are amnesiac. We take over the author's tip and ballot,
         even if we hold more and had promised more.
         """
         log, standing = held.log, self.standings[held.log]
@@ -130,7 +141,9 @@ class Witness:
         if number > standing.promised:
             start, store_id = (ballot.start, ballot.store_id) if ballot else (b"", b"")
             reminded = shown.tip.epoch < number
-            made = Standing(promised=number, start=start, store_id=store_id, counted=shown.tip, reminded=reminded)
+            made = Standing(
+                promised=number, start=start, store_id=store_id, ballot=signed, counted=shown.tip, reminded=reminded
+            )
         return [*self.decide(log, made), Remembers(log)]
 
     def forget(self, why: str, *, but: MemberKey | None = None) -> list[Effect]:
@@ -145,7 +158,7 @@ class Witness:
         standing = self.standings[log]
         if standing.amnesiac:  # if all others know nothing either, the log is new, or every disk is lost (rule 13d)
             return not ballot.founding or self._knows(log, ballot, tip)
-        return self.founding and not ballot.founding  # rule 13b
+        return self.unknown and not ballot.founding  # rule 13b
 
     def _knows(self, log: MemberKey, ballot: Ballot, tip: Tip) -> bool:
         standing = self.standings[log]

@@ -75,7 +75,7 @@ class LogState(IntEnum):
     """How far a member's word about a log counts (design: 7); but for OK, its tip is no receipt.
 
     About its own log, an author is RECOVERING while it starts, and AMNESIAC if it has lost its disk.
-    A store that has never had an epoch of its own is FOUNDING, for every log.
+    A store whose own log had no epoch that anybody knows of is FOUNDING, for every log.
     """
 
     OK = 0

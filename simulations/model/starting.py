@@ -72,16 +72,16 @@ def _prepare(rules: Rules, state: State) -> Iterator[tuple[Step, State]]:
 def _ask(rules: Rules, state: State, who: int) -> Iterator[tuple[Step, State]]:
     witness, author = state.witnesses[who - 1], state.author
     asked = _asked(state)
-    heard = author.founding and rules.founding_hears_amnesiacs
+    heard = author.founding and rules.founding_hears_amnesiacs and not knows(witness, author)
     if witness.amnesiac and rules.no_promises_when_amnesiac and not heard:
         return
     if witness.founding and rules.founding_silent and not author.founding:
         return
-    if author.founding and rules.founding_recognised and knows(witness, state.author):
-        return  # answers that it knows the log: see _recognised
     if any(answer.promised == asked for answer in witness.answers):
         return
     if _may_promise(rules, witness, asked):
+        if author.founding and rules.founding_recognised and knows(witness, state.author):
+            return  # answers that it knows the log: see _recognised
         yield Step(Act.PROMISE, who, witness.chain, asked.ballot), _promise(rules, state, who, asked)
     else:
         state = forget_answers(rules, state._replace(author=author._replace(ballot=0)))
@@ -111,9 +111,14 @@ def knows(witness: Witness, author: Author) -> bool:
 
 
 def _recognised(rules: Rules, state: State) -> Iterator[tuple[Step, State]]:
+    """By what a witness shows of the log or, where it once promised an epoch of it, by its promise of another."""
+    asked = _asked(state)
     for who, witness in enumerate(state.witnesses, 1):
-        if knows(witness, state.author):
-            after = state._replace(author=state.author._replace(mode=Mode.WIPED, founding=0))
+        silent = witness.amnesiac and rules.no_promises_when_amnesiac
+        by_promise = bool(state.author.ballot) and not silent and _may_promise(rules, witness, asked)
+        if witness.chain or (by_promise and knows(witness, state.author)):
+            after = state if witness.chain else _promise(rules, state, who, asked)
+            after = after._replace(author=after.author._replace(mode=Mode.WIPED, founding=0))
             if rules.founding_starts_anew:
                 after = after._replace(author=after.author._replace(ballot=0), starts=state.starts + 1)
             yield Step(Act.RECOGNISED, 0, witness.chain, who), forget_answers(rules, after)

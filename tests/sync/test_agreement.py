@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from hydra_sync.chain import EMPTY
 from hydra_sync.epoch import answers_needed, check_epoch, is_epoch_batch
+from hydra_sync.standing import Standing
 from hydra_sync.sync import BecameStable, LostDisk, Orphaned, OwnLogTaken, Remembers, Started
 from tests.sync.pump import Net, Node, tip_of
 
@@ -212,6 +214,24 @@ def test_promises_pass_through_relays() -> None:
         net.connect(one, other)
     net.run(40, until=lambda: everyone_is_ready(net))
     assert everyone_is_ready(net)
+
+
+def test_refusals_pass_through_relays() -> None:
+    """Both others promised more than an author in reach of one of them has seen: it asks again, above that."""
+    net = founded(3)
+    author, relay, witness = net.nodes
+    for node in (relay, witness):
+        before = node.standings[author.me]
+        node.standings[author.me] = replace(before, promised=9, start=bytes(16), answer=b"", ballot=b"")
+        node.restart()
+    author.restart()
+    part(net)
+    relay.replicator.agreement.witness.standings[author.me] = relay.standings[author.me] = Standing()
+    net.connect(author, relay)
+    net.connect(relay, witness)
+    net.run(20, until=lambda: author.is_ready)
+    assert author.is_ready
+    assert epochs(author, author) == [1, 10]
 
 
 def test_an_older_process_stops() -> None:
