@@ -18,7 +18,7 @@ __all__ = ["breaker_is_not_courted", "crowd_after_a_pause", "strangers_at_every_
 CALM: Final = replace(Swarm.calm(), nodes=(3, 3), seconds=(4, 4), operations=(10, 10))
 
 
-@simulate(swarm=CALM, features=FEATURES)
+@simulate(swarm=CALM, features=FEATURES, restart="prove")
 async def breaker_is_not_courted(cluster: Cluster) -> None:
     """A member that breaks the protocol as soon as it is introduced is dropped, and not dialed again at once.
 
@@ -30,7 +30,7 @@ async def breaker_is_not_courted(cluster: Cluster) -> None:
     await cluster.settle(core=["n0", "n1"])
 
 
-@simulate(swarm=CALM, features=FEATURES)
+@simulate(swarm=CALM, features=FEATURES, restart="prove")
 async def strangers_at_every_door(cluster: Cluster) -> None:
     """Whoever opens many connections and says nothing on them does not keep members from meeting.
 
@@ -42,7 +42,7 @@ async def strangers_at_every_door(cluster: Cluster) -> None:
     await cluster.settle(core=["n0", "n1"])
 
 
-@simulate(swarm=CALM, features=FEATURES)
+@simulate(swarm=CALM, features=FEATURES, restart="prove")
 async def crowd_after_a_pause(cluster: Cluster) -> None:
     """However many strangers come in one moment, no more than `HANDSHAKES_MAX` are let in: each sends another away.
 
