@@ -12,7 +12,6 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from hydra_sync.epoch import is_epoch_event
 from hydra_sync.limits import HANDSHAKES_MAX, TOOLS_MAX
 from hydra_sync.ranges import SeqRange
 from hydra_sync.sync import Advanced, Diverged, Notice

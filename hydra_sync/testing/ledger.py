@@ -62,6 +62,8 @@ class Ledger:
         """By log and seq: what was delivered there uniformly, by whichever node was the first."""
         self.cursors: dict[_At, int] = defaultdict(int)
         """By (node, log): the seq that its application expects next, of those that it takes eagerly."""
+        self.disputed: dict[str, int] = {}
+        """By log: the first seq at which two nodes delivered different events uniformly."""
         self.uniform_cursors: dict[_At, int] = defaultdict(int)
         """By (node, log): the same for those that it takes when they are stable."""
         self.held: dict[_At, list[Seen]] = defaultdict(list)
@@ -105,7 +107,8 @@ class Ledger:
         if delivery.uniform:
             self.uniform_cursors[node, log] = event.seq + 1
             self._uniform_states[node, log] = delivery.state
-            self.agreed[log].setdefault(event.seq, seen)
+            if self.agreed[log].setdefault(event.seq, seen).batch_hash != event.batch_hash:
+                self.disputed.setdefault(log, event.seq)
         else:
             self.cursors[node, log] = event.seq + 1
             self.held[node, log].append(seen)

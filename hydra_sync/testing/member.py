@@ -14,8 +14,8 @@ import trio
 
 from hydra_sync import Address, Config, Node, Seams, create_store, open_node
 from hydra_sync import config as configs
-from hydra_sync.config import Restart
 from hydra_sync import store as stores
+from hydra_sync.config import Restart
 from hydra_sync.errors import OrphanedError, StoreError, StoreMissingError, UnavailableError
 from hydra_sync.identity import MemberKey, SigningKey
 from hydra_sync.limits import STORE_ID_BYTES
