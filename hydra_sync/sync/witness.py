@@ -70,7 +70,7 @@ class Witness:
         if standing.promised == ballot.number and standing.start == ballot.start:
             if standing.answer:
                 return self.promised(log), []
-        elif self._refuses(log, ballot, tip):
+        elif self._refuses(log, ballot, tip) or self._is_past(ballot, standing):
             return None, []
         elif ballot.number <= (floor := max(standing.promised, tip.epoch)):
             return Refuse(log, self._key.member, floor, standing.ballot), []
@@ -146,6 +146,11 @@ class Witness:
         if standing.amnesiac:  # if all others know nothing either, the log is new, or every disk is lost (rule 13d)
             return not ballot.founding or self._knows(log, ballot, tip)
         return self.founding and not ballot.founding  # rule 13b
+
+    @staticmethod
+    def _is_past(ballot: Ballot, standing: Standing) -> bool:
+        """Whether this start has asked for more since, and its older ballot has come late: a refusal would mislead."""
+        return ballot.start == standing.start and ballot.number < standing.promised
 
     def _knows(self, log: MemberKey, ballot: Ballot, tip: Tip) -> bool:
         standing = self.standings[log]
