@@ -123,6 +123,11 @@ async def _wait_up(cluster: Cluster, alias: str) -> None:
     await cluster.until(lambda: cluster.node(alias) is not None, f"{alias} to be up")
 
 
+async def _wait_started(cluster: Cluster, alias: str) -> None:
+    """Until a member may append again: then it knows what it has lost."""
+    await (await cluster.member(alias).wait_open()).wait_started()
+
+
 async def _wait_remembering(cluster: Cluster, alias: str, log: str) -> None:
     """Until a member counts for a log again."""
 
@@ -168,7 +173,7 @@ async def wiped_replica_before(cluster: Cluster, dice: Stream) -> None:
     _write(cluster, dice, author)
     await _some_time(cluster, dice)
     if len(cluster.aliases) == 3 or dice.below(2):  # of three, both others have to remember
-        await _wait_up(cluster, replica)
+        await _wait_started(cluster, replica)
         await _wait_remembering(cluster, replica, author)
     cluster.inject([Wipe(_at_own_sync(dice, author), author, _down_ns(dice))])
     _write(cluster, dice, author)

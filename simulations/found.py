@@ -7,13 +7,19 @@ from typing import Final
 
 from hydra_sync.testing import MS, SECOND
 from hydra_sync.testing.cluster import Cluster
-from hydra_sync.testing.faults import At, Pause
+from hydra_sync.testing.faults import At, Crash, Pause, Wipe
 from hydra_sync.testing.hostile import knock, stale_epochs
 from hydra_sync.testing.simulate import simulate
 from hydra_sync.testing.swarm import Swarm
 from simulations.invariants import FEATURES
 
-__all__ = ["breaker_is_not_courted", "crowd_after_a_pause", "strangers_at_every_door"]
+__all__ = [
+    "answers_find_another_way",
+    "breaker_is_not_courted",
+    "crowd_after_a_pause",
+    "reminded_without_a_word",
+    "strangers_at_every_door",
+]
 
 CALM: Final = replace(Swarm.calm(), nodes=(3, 3), seconds=(4, 4), operations=(10, 10))
 
@@ -51,3 +57,35 @@ async def crowd_after_a_pause(cluster: Cluster) -> None:
     cluster.inject([Pause(At(number * 300 * MS), "n0", for_ns=SECOND // 4) for number in range(1, 10)])
     cluster.byzantine("n2", knock())
     await cluster.run_for()
+
+
+@simulate(swarm=CALM, features=FEATURES, restart="prove")
+async def answers_find_another_way(cluster: Cluster) -> None:
+    """A promise is brought to an author by others, though its witness took the author for connected when it gave it.
+
+    Found by `only_relays`, seeds 1 and 2: the author had gone without a word, asked again through a relay, and
+    its witness answered on the dead connection; a relay that believed the same passed nothing on. Asking again
+    did not help, because everything is passed on once.
+    """
+    for one, other in (("n0", "n2"), ("n2", "n0")):
+        cluster.world.link(one, other).cut()
+    cluster.inject([Crash(At(0), "n2")])
+    await cluster.write("n2")
+
+
+@simulate(swarm=CALM, features=FEATURES, restart="prove")
+async def reminded_without_a_word(cluster: Cluster) -> None:
+    """Who finds its own log short is reminded of the others' by what they have shown, though they write nothing new.
+
+    Found by `wiped_replica_before`, seed 5: the replica forgot everything again when its lost log came back, and
+    counted for nobody until there was something new in each log.
+    """
+    cluster.member("n1").operator = "init"
+    await cluster.write("n1", count=3)
+    cluster.inject([Wipe(At(0), "n1")])
+    await cluster.run_for(2)
+    await (await cluster.member("n1").wait_open()).wait_started()
+    await cluster.run_for(2)
+    node = cluster.node("n1")
+    assert node is not None
+    assert not [warning for warning in node.status().warnings if "may have lost" in warning]

@@ -173,7 +173,7 @@ class _Bumper:
             case "replayed":
                 match decode(self.past.first_event):
                     case (_, _, _, bytes(start), _, tuple(pairs), _):
-                        answers = {MemberKey(witness): signed for witness, signed in pairs}  # type: ignore[misc]
+                        answers = {MemberKey(witness): signed for witness, signed in pairs}
             case _:
                 pass
         event = epoch_event(Grant(number, start, False, answers))

@@ -15,3 +15,11 @@ def test_strangers_at_every_door() -> None:
 
 def test_crowd_after_a_pause() -> None:
     assert found.crowd_after_a_pause.run(0).failure is None
+
+
+def test_answers_find_another_way() -> None:
+    assert found.answers_find_another_way.run(0).failure is None
+
+
+def test_reminded_without_a_word() -> None:
+    assert found.reminded_without_a_word.run(0).failure is None
