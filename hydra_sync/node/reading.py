@@ -24,7 +24,7 @@ class Reach(Protocol):
         """The first seq that may not."""
 
     async def wait_past(self, seq: int) -> None:
-        """Wait until the event ``seq`` may be delivered."""
+        """Wait until the event ``seq`` may be delivered, or until what was may be gone."""
 
 
 class Durable:
@@ -38,7 +38,8 @@ class Durable:
         return self._log.tip.next_seq
 
     async def wait_past(self, seq: int) -> None:
-        await self._log.wait_past(seq)
+        if self.next_seq <= seq:
+            await self._log.wait_moved()
 
 
 class Stable:
@@ -78,7 +79,6 @@ class Events:
     ) -> None:
         self._log = log
         self._alias = alias
-        self._start = start
         self._next = start
         self._given = start
         self._stop = stop
@@ -131,7 +131,7 @@ class Events:
             if gone.start >= self._next:
                 continue
             self._ready = deque(event for event in self._ready if event.seq < gone.start)
-            self._next = max(gone.start, self._start)
+            self._next = gone.start
             if gone.start < self._given:
                 start, stop, self._given = self._next, self._given, self._next
                 raise OrphanedError(

@@ -141,6 +141,10 @@ class LogView:
             await self._changed.wait()
         return self.tip
 
+    async def wait_moved(self) -> None:
+        """Wait until the tip moves next, forward or to another branch."""
+        await self._changed.wait()
+
     def _orphan(self, events: SeqRange) -> None:
         for callback in self._orphan_callbacks:
             callback(events)
