@@ -191,7 +191,7 @@ async def lying_sync(cluster: Cluster, dice: Stream) -> None:
         _keep_from_some(cluster, dice, author)
     lie = _soon(dice, 300)
     crash_ns = lie.time_ns + dice.below(1500 * MS)
-    crash = Crash(At(crash_ns), author, _down_ns(dice), dice.pick(("lost", "lost", "random")))
+    crash = Crash(At(crash_ns), author, _down_ns(dice), "lost")  # some of it kept, that would be rot
     cluster.inject([LyingSync(lie, author, crash_ns - lie.time_ns + 1), crash])
     for _ in range(dice.between(1, 3)):
         _write(cluster, dice, author)

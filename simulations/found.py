@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from hydra_sync.errors import OrphanedError
 from hydra_sync.testing import MS, SECOND
 from hydra_sync.testing.cluster import Cluster
 from hydra_sync.testing.faults import At, Crash, Pause, Wipe
 from hydra_sync.testing.hostile import knock, stale_epochs
 from hydra_sync.testing.simulate import simulate
 from hydra_sync.testing.swarm import Swarm
+from hydra_sync.testing.world import World
 from simulations.invariants import FEATURES
 
 __all__ = [
     "answers_find_another_way",
     "breaker_is_not_courted",
     "crowd_after_a_pause",
+    "orphans_are_told_at_once",
     "reminded_without_a_word",
     "strangers_at_every_door",
 ]
@@ -89,3 +92,45 @@ async def reminded_without_a_word(cluster: Cluster) -> None:
     node = cluster.node("n1")
     assert node is not None
     assert not [warning for warning in node.status().warnings if "may have lost" in warning]
+
+
+@simulate(nodes=4, swarm=CALM, features=FEATURES, restart="prove")
+async def orphans_are_told_at_once(cluster: Cluster) -> None:
+    """Who follows eagerly hears that events are gone when they are, though the log is shorter than before.
+
+    Found by `wiped_author`, seed 28 (L1): it was told when the log had grown past where it waited. And who goes
+    on from a seq, after a restart, is told of all that is gone, not only from there on.
+    """
+    world, ledger = cluster.world, cluster.ledger
+    await cluster.run_for(1)
+    _part(world, ["n0", "n1"], ["n2", "n3"])
+    await cluster.write("n0", count=5)
+    await cluster.until(lambda: ledger.cursors["n1", "n0"] == 6, "n1 to have it all")
+    _part(world, ["n1"], ["n0"])
+    cluster.inject([Wipe(At(0), "n0")])
+    for other in ("n2", "n3"):
+        world.link("n0", other).heal()
+        world.link(other, "n0").heal()
+    await (await cluster.member("n0").wait_open()).wait_started()
+    node = cluster.node("n1")
+    assert node is not None
+    late = aiter(node.follow("n0", 6, delivery="eager"))
+    world.network.repair()
+    await cluster.until(lambda: cluster.logs("n1")["n0"].tip.epoch > 1, "n1 to take over the new epoch")
+    await cluster.run_for(1)
+    assert ledger.cursors["n1", "n0"] == cluster.logs("n1")["n0"].tip.next_seq == 2
+    told: OrphanedError | None = None
+    try:
+        await cluster.member("n1").host.call(late.__anext__)
+    except OrphanedError as error:
+        told = error
+    assert told is not None
+    assert (told.start, told.stop) == (1, 6)
+
+
+def _part(world: World, ones: list[str], others: list[str]) -> None:
+    for one in ones:
+        for other in others:
+            world.network.reset(one, other)  # nothing that is on its way arrives later
+            world.link(one, other).cut()
+            world.link(other, one).cut()

@@ -23,3 +23,7 @@ def test_answers_find_another_way() -> None:
 
 def test_reminded_without_a_word() -> None:
     assert found.reminded_without_a_word.run(0).failure is None
+
+
+def test_orphans_are_told_at_once() -> None:
+    assert found.orphans_are_told_at_once.run(0).failure is None
