@@ -5,20 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from hydra_sync.errors import OrphanedError
 from hydra_sync.testing import MS, SECOND
 from hydra_sync.testing.cluster import Cluster
-from hydra_sync.testing.faults import At, Crash, LyingSync, On, Pause
+from hydra_sync.testing.faults import At, Crash, LyingSync, On, Pause, Wipe
 from hydra_sync.testing.hostile import knock, stale_epochs
 from hydra_sync.testing.simulate import simulate
 from hydra_sync.testing.swarm import Swarm
+from hydra_sync.testing.world import World
 from simulations.invariants import FEATURES
 
-__all__ = ["author_with_a_hole", "breaker_is_not_courted", "crowd_after_a_pause", "strangers_at_every_door"]
+__all__ = [
+    "answers_find_another_way",
+    "author_with_a_hole",
+    "breaker_is_not_courted",
+    "crowd_after_a_pause",
+    "orphans_are_told_at_once",
+    "reminded_without_a_word",
+    "strangers_at_every_door",
+]
 
 CALM: Final = replace(Swarm.calm(), nodes=(3, 3), seconds=(4, 4), operations=(10, 10))
 
 
-@simulate(swarm=CALM, features=FEATURES)
+@simulate(swarm=CALM, features=FEATURES, restart="prove")
 async def breaker_is_not_courted(cluster: Cluster) -> None:
     """A member that breaks the protocol as soon as it is introduced is dropped, and not dialed again at once.
 
@@ -30,7 +40,7 @@ async def breaker_is_not_courted(cluster: Cluster) -> None:
     await cluster.settle(core=["n0", "n1"])
 
 
-@simulate(swarm=CALM, features=FEATURES)
+@simulate(swarm=CALM, features=FEATURES, restart="prove")
 async def strangers_at_every_door(cluster: Cluster) -> None:
     """Whoever opens many connections and says nothing on them does not keep members from meeting.
 
@@ -42,7 +52,7 @@ async def strangers_at_every_door(cluster: Cluster) -> None:
     await cluster.settle(core=["n0", "n1"])
 
 
-@simulate(swarm=CALM, features=FEATURES)
+@simulate(swarm=CALM, features=FEATURES, restart="prove")
 async def crowd_after_a_pause(cluster: Cluster) -> None:
     """However many strangers come in one moment, no more than `HANDSHAKES_MAX` are let in: each sends another away.
 
@@ -70,3 +80,77 @@ async def author_with_a_hole(cluster: Cluster) -> None:
     cluster.start_chatter(operations=35, seconds=12)
     await cluster.run_for(20)
     await cluster.settle()
+
+
+@simulate(swarm=CALM, features=FEATURES, restart="prove")
+async def answers_find_another_way(cluster: Cluster) -> None:
+    """A promise is brought to an author by others, though its witness took the author for connected when it gave it.
+
+    Found by `only_relays`, seeds 1 and 2: the author had gone without a word, asked again through a relay, and
+    its witness answered on the dead connection; a relay that believed the same passed nothing on. Asking again
+    did not help, because everything is passed on once.
+    """
+    for one, other in (("n0", "n2"), ("n2", "n0")):
+        cluster.world.link(one, other).cut()
+    cluster.inject([Crash(At(0), "n2")])
+    await cluster.write("n2")
+
+
+@simulate(swarm=CALM, features=FEATURES, restart="prove")
+async def reminded_without_a_word(cluster: Cluster) -> None:
+    """Who finds its own log short is reminded of the others' by what they have shown, though they write nothing new.
+
+    Found by `wiped_replica_before`, seed 5: the replica forgot everything again when its lost log came back, and
+    counted for nobody until there was something new in each log.
+    """
+    cluster.member("n1").operator = "init"
+    await cluster.write("n1", count=3)
+    cluster.inject([Wipe(At(0), "n1")])
+    await cluster.run_for(2)
+    await (await cluster.member("n1").wait_open()).wait_started()
+    await cluster.run_for(2)
+    node = cluster.node("n1")
+    assert node is not None
+    assert not [warning for warning in node.status().warnings if "may have lost" in warning]
+
+
+@simulate(nodes=4, swarm=CALM, features=FEATURES, restart="prove")
+async def orphans_are_told_at_once(cluster: Cluster) -> None:
+    """Who follows eagerly hears that events are gone when they are, though the log is shorter than before.
+
+    Found by `wiped_author`, seed 28 (L1): it was told when the log had grown past where it waited. And who goes
+    on from a seq, after a restart, is told of all that is gone, not only from there on.
+    """
+    world, ledger = cluster.world, cluster.ledger
+    await cluster.run_for(1)
+    _part(world, ["n0", "n1"], ["n2", "n3"])
+    await cluster.write("n0", count=5)
+    await cluster.until(lambda: ledger.cursors["n1", "n0"] == 6, "n1 to have it all")
+    _part(world, ["n1"], ["n0"])
+    cluster.inject([Wipe(At(0), "n0")])
+    for other in ("n2", "n3"):
+        world.link("n0", other).heal()
+        world.link(other, "n0").heal()
+    await (await cluster.member("n0").wait_open()).wait_started()
+    node = cluster.node("n1")
+    assert node is not None
+    late = aiter(node.follow("n0", 6, delivery="eager"))
+    world.network.repair()
+    await cluster.until(lambda: cluster.logs("n1")["n0"].tip.epoch > 1, "n1 to take over the new epoch")
+    await cluster.run_for(1)
+    assert ledger.cursors["n1", "n0"] == cluster.logs("n1")["n0"].tip.next_seq == 2
+    told: OrphanedError | None = None
+    try:
+        await cluster.member("n1").host.call(late.__anext__)
+    except OrphanedError as error:
+        told = error
+    assert told is not None
+    assert (told.start, told.stop) == (1, 6)
+
+
+def _part(world: World, ones: list[str], others: list[str]) -> None:
+    for one in ones:
+        for other in others:
+            world.network.reset(one, other)  # nothing that is on its way arrives later
+            world.link(one, other).cut()
+            world.link(other, one).cut()

@@ -9,7 +9,7 @@ from hydra_sync.testing.invariant import Invariant
 
 __all__ = ["FEATURES", "INVARIANTS", "by_name"]
 
-FEATURES: Final[tuple[str, ...]] = ()
+FEATURES: Final[tuple[str, ...]] = ("recovery", "uniform")
 """Of `hydra_sync.testing.invariant.FEATURES`, those that this release has."""
 
 

@@ -21,7 +21,7 @@ LATE: Final = Swarm(nodes=(3, 5), seconds=(2, 10), operations=(5, 20), each=(1, 
 ATTACKED: Final = Swarm(nodes=(4, 6), seconds=(5, 20), operations=(10, 40), each=(1, 2), on_ppm=150_000)
 
 
-@simulate(swarm=Swarm.default(), features=FEATURES)
+@simulate(swarm=Swarm.default(), features=FEATURES, restart="prove")
 async def swarm(cluster: Cluster) -> None:
     """Everyone writes while everything happens that the product promises to survive; then all logs become equal."""
     cluster.start_chatter()
@@ -31,11 +31,11 @@ async def swarm(cluster: Cluster) -> None:
     cluster.check_all()
 
 
-@simulate(swarm=ATTACKED, features=FEATURES)
+@simulate(swarm=ATTACKED, features=FEATURES, restart="prove")
 async def hostile(cluster: Cluster) -> None:
     """One or two members have other programs: what the correct ones promise each other holds all the same."""
     dice = cluster.world.random("hostile")
-    traitors = [cluster.aliases[-1], *([cluster.aliases[0]] if len(cluster.aliases) > 4 and dice.below(3) == 0 else [])]
+    traitors = [cluster.aliases[-1], *([cluster.aliases[0]] if len(cluster.aliases) > 5 and dice.below(3) == 0 else [])]
     _two_hostile(len(traitors) == 2)
     cluster.start_chatter()
     async with cluster.faults():
@@ -47,7 +47,7 @@ async def hostile(cluster: Cluster) -> None:
     cluster.check_all()
 
 
-@simulate(swarm=LATE, features=FEATURES)
+@simulate(swarm=LATE, features=FEATURES, restart="prove")
 async def behind(cluster: Cluster) -> None:
     """A member comes back thousands of events late, and catches up from several others while they crash and part."""
     dice = cluster.world.random("behind")
@@ -64,7 +64,7 @@ async def behind(cluster: Cluster) -> None:
     cluster.check_all()
 
 
-@simulate(swarm=DAMAGED, features=FEATURES)
+@simulate(swarm=DAMAGED, features=FEATURES, restart="prove")
 async def damage(cluster: Cluster) -> None:
     """Disks lie, rot, are wiped or replaced by backups: nothing wrong is delivered, nobody else suffers."""
     cluster.start_chatter()
@@ -75,7 +75,7 @@ async def damage(cluster: Cluster) -> None:
     cluster.check_all()
 
 
-@simulate(swarm=Swarm(seconds=(5, 20), kinds=()), features=FEATURES)
+@simulate(swarm=Swarm(seconds=(5, 20), kinds=()), features=FEATURES, restart="prove")
 async def quiet(cluster: Cluster) -> None:
     """Nothing goes wrong: all is delivered, and then the network falls silent."""
     cluster.start_chatter()

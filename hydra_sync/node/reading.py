@@ -78,7 +78,6 @@ class Events:
     ) -> None:
         self._log = log
         self._alias = alias
-        self._start = start
         self._next = start
         self._given = start
         self._stop = stop
@@ -137,7 +136,7 @@ class Events:
             if gone.start >= self._next:
                 continue
             self._ready = deque(event for event in self._ready if event.seq < gone.start)
-            self._next = max(gone.start, self._start)
+            self._next = gone.start
             if gone.start < self._given:
                 start, stop, self._given = self._next, self._given, self._next
                 raise OrphanedError(

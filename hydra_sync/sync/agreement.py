@@ -81,7 +81,11 @@ class Agreement:
         self._promised_above = 0
         self._passed: OrderedDict[_Signed, dict[int, None]] = OrderedDict()
         """What was passed on, and over which links: a connection that comes later gets it as well."""
-        self._asked: dict[MemberKey, None] = {}
+        self._asked: dict[MemberKey, int] = {}
+        """The ballot that each author last asked for, also through relays."""
+        self._prepares: dict[MemberKey, Prepare] = {}
+        self._answers: dict[tuple[MemberKey, MemberKey], Promise | Refuse] = {}
+        """By log and witness, the latest that its author is to get: whom we believe connected may be gone."""
 
     @property
     def is_ready(self) -> bool:
@@ -112,11 +116,20 @@ class Agreement:
         """A member's node has shown its tips for the first time."""
         starting = self.starting
         effects: list[Effect] = []
+        if self._is_waited_for(session.peer):
+            effects += [Send(session.link, answer) for answer in self._answers_for(session.peer)]
         if starting is not None and starting.phase is Phase.ASKING:
             effects.append(Send(session.link, self._ask(now) if starting.number == 0 else starting.prepare(now)))
         if self.stability.stable.get(self.me) and self.stability.authors_word_matters:
             effects.append(Send(session.link, self.word()))
         return effects
+
+    def parted(self, peer: MemberKey) -> list[Effect]:
+        """A member is not connected any more, and perhaps was not when it asked: others may reach it, or not."""
+        if peer in self._nodes or not self._is_waited_for(peer):
+            return []
+        said = (self._prepares[peer], *self._answers_for(peer))
+        return [effect for message in said for effect in self._pass_on(message, None)]
 
     def tips(self, session: Session, tip: LogTip, now: float) -> list[Effect]:
         """A member's node shows what it holds of a log."""
@@ -165,7 +178,8 @@ class Agreement:
             return []
         if session.peer == log:  # what comes through relays may be of an earlier start
             self.ballots[log] = session.link, message.ballot, ballot
-        self._asked[log] = None
+        self._prepares[log] = message
+        self._asked[log] = ballot.number
         said, effects = self.witness.prepare(log, message.ballot, ballot, self._held[log].tip)
         if isinstance(said, Refuse):
             # Back the way it came, too: that may be the only way to the author.
@@ -247,11 +261,10 @@ class Agreement:
         was = starting.phase
         effects = starting.step(tip)
         if was is Phase.ASKING and starting.phase is Phase.ADOPTING and order(starting.target) > order(tip):
-            # Our disk went back unnoticed: so may have done what it held of other logs.
-            effects += [
-                LostDisk(starting.target.next_seq),
-                *self._forget_replicas("its own log was short when it started"),
-            ]
+            effects.append(LostDisk(starting.target.next_seq))
+            if not self.witness.standings[self.me].amnesiac:
+                # Our disk went back unnoticed: so may have done what it held of other logs.
+                effects += self._forget_replicas("its own log was short when it started")
         if starting.is_ready:
             effects += self._begun(starting)
         return effects
@@ -280,7 +293,9 @@ class Agreement:
         return [LostDisk(next_seq), *effects, EndFounding(), *self._show_all(), *self._tell_all(again)]
 
     def _forget_replicas(self, why: str) -> list[Effect]:
-        return [*self.witness.forget(why, but=self.me), *self._show_all()]
+        effects = [*self.witness.forget(why, but=self.me), *self._show_all()]
+        # Authors that are connected have shown their logs since we started, and need not show them again.
+        return [*effects, *(effect for log in self._held for effect in self._remember(log))]
 
     def _remember(self, log: MemberKey) -> list[Effect]:
         if log == self.me or not self.witness.standings[log].amnesiac:
@@ -323,10 +338,19 @@ class Agreement:
 
     def _towards(self, log: MemberKey, message: _Signed, source: int | None) -> list[Effect]:
         """Bring a message to the author of ``log``: to itself, or else to everybody, once."""
+        if not isinstance(message, Prepare):
+            self._answers[log, message.witness] = message
         link = self._nodes.get(log)
         if link is not None:
             return [] if link == source else [Send(link, message)]
         return self._pass_on(message, source)
+
+    def _is_waited_for(self, log: MemberKey) -> bool:
+        """Whether an author still asks for an epoch, as far as we know."""
+        return self._asked.get(log, 0) > self._held[log].tip.epoch
+
+    def _answers_for(self, log: MemberKey) -> list[Promise | Refuse]:
+        return [answer for (of, _), answer in self._answers.items() if of == log]
 
     def _pass_on(self, message: _Signed, source: int | None) -> list[Effect]:
         """Flood: once over each connection, but not back to who brought it."""

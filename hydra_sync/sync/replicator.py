@@ -162,7 +162,8 @@ class Replicator:
             self._shunned_until[session.peer] = now + SHUN_S
         gone = session.introduced and (session.is_tool or session.peer not in self.nodes)
         notice = [Disconnected(session.peer, tool=session.is_tool, why=why)] if gone else []
-        return [*notice, *self._fetcher.plan_all(now)]
+        parted = self.agreement.parted(session.peer) if gone and session.is_node else []
+        return [*notice, *parted, *self._fetcher.plan_all(now)]
 
     def heard(self, link: int, now: float, *, partial: int) -> None:
         """Bytes arrived on ``link``, and left a frame unfinished of which ``partial`` bytes are here.

@@ -77,7 +77,7 @@ class Witness:
         is_promised = (standing.promised, standing.start) == (ballot.number, ballot.start)
         if is_promised and standing.answer:
             return self.promised(log), []
-        if self._refuses(log, ballot, tip):
+        if self._refuses(log, ballot, tip) or self._is_past(ballot, standing):
             return None, []
         floor = max(tip.epoch, standing.promised - is_promised)
         if ballot.number <= floor:
@@ -121,8 +121,8 @@ class Witness:
         """The author itself shows its log: perhaps we can be believed again about it (rule 11).
 
         ``held`` is what we hold, ``ballot`` (``signed`` as it came) what the author's present start asks
-        for, ``amnesiacs`` how many members, we among them, say that they are amnesiac. We take over the author's tip and ballot,
-        even if we hold more and had promised more.
+        for, ``amnesiacs`` how many members, we among them, say that they are amnesiac. We take over the
+        author's tip and ballot, even if we hold more and had promised more.
         """
         log, standing = held.log, self.standings[held.log]
         if not standing.amnesiac or held.holes or shown.state not in {LogState.OK, LogState.RECOVERING}:
@@ -159,6 +159,11 @@ class Witness:
         if standing.amnesiac:  # if all others know nothing either, the log is new, or every disk is lost (rule 13d)
             return not ballot.founding or self._knows(log, ballot, tip)
         return self.unknown and not ballot.founding  # rule 13b
+
+    @staticmethod
+    def _is_past(ballot: Ballot, standing: Standing) -> bool:
+        """Whether this start has asked for more since, and its older ballot has come late: a refusal would mislead."""
+        return ballot.start == standing.start and ballot.number < standing.promised
 
     def _knows(self, log: MemberKey, ballot: Ballot, tip: Tip) -> bool:
         standing = self.standings[log]

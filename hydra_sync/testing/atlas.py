@@ -14,13 +14,16 @@ from hydra_sync.errors import UsageError
 from hydra_sync.testing import faults as f
 from hydra_sync.testing.faults import Fault, On, Plan
 
-__all__ = ["DAMAGE", "DECAY", "TROUBLE", "atlas", "names_in", "victim"]
+__all__ = ["DAMAGE", "DECAY", "TROUBLE", "UNNOTICED", "atlas", "names_in", "victim"]
 
 DAMAGE: Final = (f.Wipe, f.Restore, f.LyingSync, f.Rot, f.Misdirect)
 """What takes away, or changes, bytes that were durable."""
 
 DECAY: Final = (f.Rot, f.Misdirect)
 """What changes bytes where they lie."""
+
+UNNOTICED: Final = (f.Restore, f.LyingSync)
+"""What takes it away so that the node cannot tell by itself."""
 
 TROUBLE: Final = (*DAMAGE, f.DiskError, f.FullDisk)
 """What a node may answer by stopping with a `StoreError`."""
@@ -29,8 +32,10 @@ TROUBLE: Final = (*DAMAGE, f.DiskError, f.FullDisk)
 def atlas(plan: Iterable[Fault], *, nodes: int, damaged_max: int | None = None) -> Plan:
     """The plan without the damage that goes too far: to more than ``damaged_max`` members.
 
-    By default that is a minority, so that a majority keeps whatever was durable on it. The first
-    members that the plan damages keep their damage. Any part of the outcome is as harmless.
+    By default that is a minority, so that a majority keeps whatever was durable on it. Who goes back
+    unnoticed is the only one: it may have forgotten promises as well, and then no rules of recovery help
+    an author that loses its disk (`simulations/model`). The first members that the plan damages keep
+    their damage. Any part of the outcome is as harmless.
 
     >>> rot = [f.Rot(f.At(0), name) for name in ("n0", "n1", "n0", "n2")]
     >>> [fault.host for fault in atlas(rot, nodes=3)]
@@ -38,13 +43,18 @@ def atlas(plan: Iterable[Fault], *, nodes: int, damaged_max: int | None = None) 
     """
     allowed = (nodes - 1) // 2 if damaged_max is None else damaged_max
     victims: dict[str, None] = {}
+    unnoticed: dict[str, None] = {}
     kept = []
     for fault in plan:
         if isinstance(fault, DAMAGE):
             host = victim(fault)
             if host not in victims and len(victims) >= allowed:
                 continue
+            if any(host != other for other in (victims if isinstance(fault, UNNOTICED) else unnoticed)):
+                continue
             victims[host] = None
+            if isinstance(fault, UNNOTICED):
+                unnoticed[host] = None
         kept.append(fault)
     return tuple(kept)
 

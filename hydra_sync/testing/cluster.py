@@ -47,7 +47,7 @@ from hydra_sync.testing.world import World
 __all__ = ["INVARIANTS", "Cluster", "open_cluster"]
 
 INVARIANTS: Final[tuple[type[Invariant], ...]] = (*SAFETY, *LIVENESS)
-"""S1 to S9 and L1 to L6."""
+"""S1 to S11 and L1 to L7."""
 
 NETWORK: Final = "simulated"
 
@@ -76,7 +76,9 @@ class Cluster:
         self.hostile: dict[str, None] = {}
         """Members whose program is not ours."""
         self.damaged: dict[str, None] = {}
-        """Members whose disk does, or will do, what today's product cannot survive."""
+        """Members whose disk does, or will do, what the product cannot survive."""
+        self.forgetful: dict[str, None] = {}
+        """Members whose disk loses, or will lose, what was durable on it, which a product with recovery survives."""
         self.rotten: dict[str, None] = {}
         """Those of them whose disk changes bytes that it holds, which today's product does not repair."""
         self.halted: dict[str, None] = {}
@@ -89,7 +91,9 @@ class Cluster:
             {host.name: Member(self, host, configs[host.name]) for host in hosts}
         )
         self._by_key = {config.key.member: alias for alias, config in configs.items()}
-        self.invariants = Invariants(self, invariants, features)
+        self.proves = restart == "prove"
+        self.features = tuple(features)
+        self.invariants = Invariants(self, invariants, self.features)
         self._nursery = nursery
         self._clients = Clients(self, nursery)
         self._troubled: dict[str, None] = {}
@@ -133,8 +137,17 @@ class Cluster:
         return self._clients.pending
 
     def is_sound(self, alias: str) -> bool:
-        """Whether this is a correct program on a disk that does what disks promise."""
+        """Whether this is a correct program, on a disk that does nothing worse than the product survives."""
         return alias not in self.hostile and alias not in self.damaged
+
+    def remembers(self, alias: str) -> bool:
+        """Whether, besides, its disk keeps whatever was durable on it."""
+        return self.is_sound(alias) and alias not in self.forgetful
+
+    def forgets(self, alias: str) -> None:
+        """A member's disk loses, or will lose, what was durable on it."""
+        survives = self.proves and "recovery" in self.features
+        (self.forgetful if survives else self.damaged)[alias] = None
 
     def alias_of(self, key: MemberKey) -> str:
         """The member with this key."""
@@ -237,10 +250,10 @@ class Cluster:
         now_ns = self.world.clock.now_ns
         shifted = tuple(_shifted(fault, now_ns) for fault in plan if self._concerns(fault))
         for fault in shifted:
-            if isinstance(fault, DAMAGE):
-                self.damaged[victim(fault)] = None
             if isinstance(fault, DECAY):
-                self.rotten[victim(fault)] = None
+                self.damaged[victim(fault)] = self.rotten[victim(fault)] = None
+            elif isinstance(fault, DAMAGE):
+                self.forgets(victim(fault))
             if isinstance(fault, TROUBLE):
                 self._troubled[victim(fault)] = None
         injector = Injector(self.world, shifted)
@@ -293,7 +306,8 @@ class Cluster:
     async def settle(self, core: Collection[str] | None = None) -> None:
         """Stop all faults, and wait until things are well in the core: liveness, L1 to L6.
 
-        The core is whole and connected again; by default it is a majority of sound members, by chance.
+        The core is whole and connected again; by default it is a majority of sound members, by chance,
+        and where members prove their epochs as many as it takes for each to start.
         Of the others, some stay down, some cut off. What does not get well in time fails the run. In
         the end everyone reads all logs once more.
         """

@@ -15,7 +15,7 @@ from hydra_sync.chain import Tip
 from hydra_sync.config import Address, Config
 from hydra_sync.encoding import encode_event
 from hydra_sync.errors import HydraSyncError
-from hydra_sync.identity import MemberKey
+from hydra_sync.identity import MemberKey, SigningKey
 from hydra_sync.testing.channel import PlaintextChannel
 from hydra_sync.testing.host import Host
 from hydra_sync.wire import (
@@ -93,6 +93,14 @@ class Insider:
         self._host = host
         self._channel = PlaintextChannel(config.key, config.keys)
 
+    def entropy(self, count: int) -> bytes:
+        """Random bytes."""
+        return self._host.entropy(count)
+
+    def write(self, event: bytes) -> None:
+        """Say that this event, encoded, is ours, whoever delivers it."""
+        self._cluster.ledger.write(self.alias, event)
+
     @property
     def others(self) -> list[str]:
         """The other members."""
@@ -107,9 +115,13 @@ class Insider:
         events = [encode_event(value) for value in values]
         if log is None or log == self.alias:
             for event in events:
-                self._cluster.ledger.write(self.alias, event)
+                self.write(event)
+        return self.seal_events(events, after, epoch=epoch)
+
+    def seal_events(self, events: Sequence[bytes], after: Tip, *, epoch: int, key: SigningKey | None = None) -> Batch:
+        """A batch of encoded events, by default signed with our own key."""
         return seal_batch(
-            self.config.key,
+            key or self.config.key,
             self.config.network_id,
             events,
             epoch=epoch,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 from hydra_sync.errors import UsageError
+from hydra_sync.ranges import SeqRange
 from hydra_sync.sync import Notice
 from hydra_sync.testing.ledger import Delivery
 from hydra_sync.wire import Message
@@ -62,7 +63,10 @@ class Invariant:
     # Safety
 
     def delivering(self, delivery: Delivery) -> None:
-        """A node gives an event to its application; the ledger does not have it yet."""
+        """A node gives an event to its application, eagerly or uniformly; the ledger does not have it yet."""
+
+    def unstable(self, node: str, log: str, seqs: SeqRange) -> None:
+        """A node says that it delivered these uniformly, and that they are gone."""
 
     def acknowledged(self, alias: str, start: int, events: Sequence[bytes]) -> None:
         """An append of ``events`` returned."""
@@ -108,6 +112,7 @@ class Invariants:
                 raise UsageError(f"there is no feature {feature!r}; there are {', '.join(FEATURES)}")
         self.all = [kind(cluster) for kind in kinds if all(need in features for need in kind.needs)]
         self.delivering = self._hooks("delivering", lambda one: one.delivering)
+        self.unstable = self._hooks("unstable", lambda one: one.unstable)
         self.acknowledged = self._hooks("acknowledged", lambda one: one.acknowledged)
         self.booted = self._hooks("booted", lambda one: one.booted)
         self.reread = self._hooks("reread", lambda one: one.reread)

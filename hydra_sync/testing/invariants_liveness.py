@@ -1,4 +1,4 @@
-"""The liveness of a cluster, L1 to L6: once the faults have stopped, things get well in time. No I/O.
+"""The liveness of a cluster, L1 to L7: once the faults have stopped, things get well in time. No I/O.
 
 They speak of the core, a connected majority that is whole again; whoever is not in it may stay down,
 cut off or hostile for ever. What the disks of damaged members lost is not theirs to bring back.
@@ -14,7 +14,16 @@ from hydra_sync.limits import DIAL_DELAY_S_MAX, DIAL_S_MAX, HANDSHAKE_S, SILENCE
 from hydra_sync.testing.invariant import Invariant
 from hydra_sync.wire import Message, Ping, Pong
 
-__all__ = ["LIVENESS", "Acknowledging", "Converging", "Progressing", "Quiescent", "Reconnecting", "Repairing"]
+__all__ = [
+    "LIVENESS",
+    "Acknowledging",
+    "Agreeing",
+    "Converging",
+    "Progressing",
+    "Quiescent",
+    "Reconnecting",
+    "Repairing",
+]
 
 RESTART_S: Final = 5.0  # a node that stopped with its disk is started again and opens its store
 
@@ -86,15 +95,32 @@ class Progressing(Invariant):
         cluster = self.cluster
         core = cluster.sound_core
         if self._probes is None:
-            self._probes = [(alias, self.ledger.acknowledged_stop(alias)) for alias in core]
+            self._probes = [(alias, self.ledger.acknowledgements[alias]) for alias in core]
             for alias in core:
                 cluster.start_writing(alias)
-        for log, seq in self._probes:
-            if self.ledger.acknowledged_stop(log) <= seq:
+        taken = [self.ledger.cursors, *([self.ledger.uniform_cursors] if "uniform" in cluster.features else [])]
+        for log, count in self._probes:
+            if self.ledger.acknowledgements[log] <= count:
                 return f"{log} does not get another event into its log"
             for alias in core:
-                if self.ledger.cursors[alias, log] < self.ledger.acknowledged_stop(log):
-                    return f"{alias} does not get to event {self.ledger.cursors[alias, log]} of {log}"
+                for cursors in taken:
+                    if cursors[alias, log] < self.ledger.acknowledged_last[log]:
+                        return f"{alias} does not get to event {cursors[alias, log]} of {log}"
+        return None
+
+
+class Agreeing(Invariant):
+    name = "L7"
+    promise = "what any node delivered uniformly, all members of the core deliver, even if the author is gone"
+    needs = ("uniform",)
+    within_s = Converging.within_s
+
+    def unmet(self) -> str | None:
+        for log in filter(self.cluster.is_sound, self.cluster.aliases):
+            stop = self.ledger.agreed_stop(log)
+            for alias in self.cluster.sound_core:
+                if (cursor := self.ledger.uniform_cursors[alias, log]) < stop:
+                    return f"{log} is stable up to {stop}, and {alias} has delivered it up to {cursor}"
         return None
 
 
@@ -128,4 +154,5 @@ LIVENESS: Final[Sequence[type[Invariant]]] = (
     Reconnecting,
     Quiescent,
     Progressing,
+    Agreeing,
 )

@@ -1,8 +1,9 @@
-"""The safety of a cluster, S1 to S9: nothing bad ever happens, whatever the faults. No I/O.
+"""The safety of a cluster, S1 to S11: nothing bad ever happens, whatever the faults. No I/O.
 
-They speak of sound members: correct programs on disks that do what disks promise. What a member can
-do whose disk lies, rots or is replaced is another question, and what must hold for all others then
-is part of each promise: nothing wrong is delivered, and nobody else suffers.
+They speak of sound members: correct programs on disks that do what disks promise, or lose what they
+held where the product has recovery; then what was never stable may be lost, and nothing else. What a
+member can do whose disk rots is another question, and what must hold for all others then is part of
+each promise: nothing wrong is delivered, and nobody else suffers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from hydra_sync.epoch import is_epoch_event
 from hydra_sync.limits import HANDSHAKES_MAX, TOOLS_MAX
 from hydra_sync.ranges import SeqRange
 from hydra_sync.sync import Advanced, Diverged, Notice
@@ -33,13 +33,15 @@ __all__ = [
     "NoCreation",
     "NoFork",
     "OneHistory",
+    "OrphansAreTold",
+    "UniformAgreement",
     "WithinBounds",
 ]
 
 
 class AcknowledgedSurvives(Invariant):
     name = "S1"
-    promise = "an event whose append returned is in its author's log after every restart"
+    promise = "an event whose append returned is in its author's log after every restart, if its disk was not lost"
 
     def booted(self, alias: str) -> None:
         self._check(alias)
@@ -50,13 +52,13 @@ class AcknowledgedSurvives(Invariant):
 
     def reread(self, delivery: Delivery) -> None:
         log, seq = delivery.log, delivery.event.seq
-        if delivery.node == log and self.cluster.is_sound(log):
+        if delivery.node == log and self.cluster.remembers(log):
             acknowledged = self.ledger.acknowledged[log].get(seq)
             if acknowledged is not None and acknowledged != delivery.event.data:
                 self.broken(f"event {seq} of {log} was acknowledged, and {log} holds another one there", log)
 
     def _check(self, alias: str) -> None:
-        if not self.cluster.is_sound(alias):
+        if not self.cluster.remembers(alias):
             return
         log = self.cluster.logs(alias)[alias]
         stop = self.ledger.acknowledged_stop(alias)
@@ -68,28 +70,36 @@ class AcknowledgedSurvives(Invariant):
 
 class NoFork(Invariant):
     name = "S2"
-    promise = "a sound author never signs two histories that anyone gets to see"
+    promise = "a sound author never signs two histories of one epoch that anyone gets to see"
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._signed: dict[tuple[str, int, int], tuple[bytes, str]] = {}
+        self._epochs: dict[tuple[str, int], tuple[bytes, str]] = {}
 
     def delivering(self, delivery: Delivery) -> None:
         log, event = delivery.log, delivery.event
-        seen = self.ledger.seen[log].get(event.seq)
-        if seen is None or seen.batch_hash == event.batch_hash or not self.cluster.is_sound(log):
+        if not self.cluster.is_sound(log) or not (event.begins_epoch or event.data in self.ledger.written[log]):
             return
-        genuine = [data in self.ledger.written[log] or is_epoch_event(data) for data in (seen.data, event.data)]
-        if all(genuine) and seen.epoch == event.epoch:
-            self.broken(f"{log} signed event {event.seq} twice: {seen.node} and {delivery.node} hold different batches")
+        batch_hash, node = self._signed.setdefault((log, event.epoch, event.seq), (event.batch_hash, delivery.node))
+        if batch_hash != event.batch_hash:
+            self.broken(f"{log} signed event {event.seq} twice: {node} and {delivery.node} hold different batches")
+        if event.begins_epoch:
+            batch_hash, node = self._epochs.setdefault((log, event.epoch), (event.batch_hash, delivery.node))
+            if batch_hash != event.batch_hash:
+                self.broken(f"{log} began epoch {event.epoch} twice: {node} and {delivery.node} hold different ones")
 
     reread = delivering
 
 
 class OneHistory(Invariant):
     name = "S3"
-    promise = "at each seq of a sound author's log, all nodes deliver the same event of the same batch"
+    promise = "at each seq of the log of an author whose disk was not lost, all deliver the same event of one batch"
 
     def delivering(self, delivery: Delivery) -> None:
         log, event = delivery.log, delivery.event
         seen = self.ledger.seen[log].get(event.seq)
-        if seen is None or not self.cluster.is_sound(log) or event.data not in self.ledger.written[log]:
+        if seen is None or not self.cluster.remembers(log) or event.data not in self.ledger.written[log]:
             return
         if (seen.batch_hash, seen.data) != (event.batch_hash, event.data):
             self.broken(
@@ -117,7 +127,8 @@ class ExactlyOnce(Invariant):
     promise = "each event of each log is delivered once, in order, crashes included"
 
     def delivering(self, delivery: Delivery) -> None:
-        expected = self.ledger.cursors[delivery.node, delivery.log]
+        cursors = self.ledger.uniform_cursors if delivery.uniform else self.ledger.cursors
+        expected = cursors[delivery.node, delivery.log]
         if delivery.event.seq != expected:
             what = f"event {delivery.event.seq} of {delivery.log}"
             self.broken(f"{delivery.node} delivered {what} where event {expected} was due", delivery.node)
@@ -125,20 +136,23 @@ class ExactlyOnce(Invariant):
 
 class MonotonicCursors(Invariant):
     name = "S6"
-    promise = "what a node has delivered of another member's log is there after every restart"
+    promise = "what a node has delivered of another member's log is there after every restart, if no disk was lost"
 
     def booted(self, alias: str) -> None:
-        if not self.cluster.is_sound(alias):
+        if not self.cluster.remembers(alias):
             return
         for log, status in self.cluster.logs(alias).items():
-            tip, cursor = status.tip.next_seq, self.ledger.cursors[alias, log]
+            tip = status.tip.next_seq
+            taken = self.ledger.cursors if self.cluster.remembers(log) else self.ledger.uniform_cursors
+            cursor = taken[alias, log]
             if log != alias and tip < cursor:
                 self.broken(f"{alias} delivered {log} up to {cursor}, and holds it up to {tip} now", alias)
 
     def noticed(self, alias: str, notice: Notice) -> None:
-        if isinstance(notice, Advanced) and self.cluster.is_sound(alias):
+        if isinstance(notice, Advanced) and self.cluster.remembers(alias):
             log = self.cluster.alias_of(notice.log)
-            if notice.next_seq < self.ledger.cursors[alias, log]:
+            taken = self.ledger.cursors if self.cluster.remembers(log) else self.ledger.uniform_cursors
+            if notice.next_seq < taken[alias, log]:
                 self.broken(f"the log of {log} at {alias} went back to {notice.next_seq}", alias)
 
 
@@ -231,6 +245,54 @@ class EqualStates(Invariant):
     reread = delivering
 
 
+class UniformAgreement(Invariant):
+    name = "S10"
+    promise = "what is delivered uniformly is one history of each log on all nodes, and is never taken back"
+    needs = ("uniform",)
+
+    def delivering(self, delivery: Delivery) -> None:
+        if delivery.uniform:
+            self._check(delivery)
+
+    def reread(self, delivery: Delivery) -> None:
+        if delivery.node in self.cluster.core or delivery.event.seq < self._cursor(delivery):
+            self._check(delivery)
+
+    def unstable(self, node: str, log: str, seqs: SeqRange) -> None:
+        if self.cluster.is_sound(log):
+            self.broken(f"{node} delivered events {seqs} of {log} as stable, and they were not", node)
+
+    def _cursor(self, delivery: Delivery) -> int:
+        return self.ledger.uniform_cursors[delivery.node, delivery.log]
+
+    def _check(self, delivery: Delivery) -> None:
+        log, event = delivery.log, delivery.event
+        agreed = self.ledger.agreed[log].get(event.seq)
+        if agreed is None or not self.cluster.is_sound(log):
+            return
+        if agreed.batch_hash != event.batch_hash:
+            self.broken(
+                f"event {event.seq} of {log} was stable at {agreed.node}, and is another one at {delivery.node}",
+                delivery.node,
+            )
+
+
+class OrphansAreTold(Invariant):
+    name = "S11"
+    promise = "what a node delivered eagerly is in its log, or it has said that it is not"
+
+    def reread(self, delivery: Delivery) -> None:
+        log, event = delivery.log, delivery.event
+        held = self.ledger.held[delivery.node, log]
+        if event.seq >= len(held) or not self.cluster.is_sound(log) or not self.cluster.is_sound(delivery.node):
+            return
+        if held[event.seq].batch_hash != event.batch_hash:
+            self.broken(
+                f"{delivery.node} delivered event {event.seq} of {log}, holds another one there, and never said so",
+                delivery.node,
+            )
+
+
 def _is_same(seen: Seen, delivery: Delivery) -> bool:
     return (seen.batch_hash, seen.data) == (delivery.event.batch_hash, delivery.event.data)
 
@@ -245,4 +307,6 @@ SAFETY: Final[Sequence[type[Invariant]]] = (
     WithinBounds,
     NoBlame,
     EqualStates,
+    UniformAgreement,
+    OrphansAreTold,
 )

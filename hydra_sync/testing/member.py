@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import trio
 
 from hydra_sync import Address, Config, Node, Seams, create_store, open_node
 from hydra_sync import config as configs
+from hydra_sync import store as stores
 from hydra_sync.config import Restart
-from hydra_sync.errors import StoreError, StoreMissingError, UnavailableError
+from hydra_sync.errors import OrphanedError, StoreError, StoreMissingError, UnavailableError
 from hydra_sync.identity import MemberKey, SigningKey
+from hydra_sync.limits import STORE_ID_BYTES
 from hydra_sync.ranges import SeqRange
-from hydra_sync.store import read_manifest
+from hydra_sync.store import Manifest, read_manifest
 from hydra_sync.sync import Fetched, Fetching, Notice, OwnLogAhead, SourceReplaced
 from hydra_sync.tasks import Signal, open_tasks
 from hydra_sync.testing.channel import PlaintextChannel
@@ -38,6 +40,9 @@ PORT: Final = 5000
 RESTART_S: Final = 1.0  # what a supervisor waits before it starts a node again
 RETRY_S: Final = 0.5
 
+Operator = Literal["any", "recover", "init"]
+"""What is done about a store that is not there any more: it is made as `recover` or `init` do, or by chance."""
+
 _relayed = sometimes("a node gets events from somebody else than their author", cluster=True)
 _parts = sometimes("a node is far behind, and asks for parts of a log", cluster=True)
 _replaced = reachable("a source is replaced", cluster=True)
@@ -46,6 +51,9 @@ _halted = reachable("a node learns that its own log was longer, and stops writin
 _unavailable = reachable("an application asks for events that are damaged or gone", cluster=True)
 _cut = sometimes("a torn tail is cut off when a node starts", cluster=True)
 _founded = reachable("a node comes back without a store", cluster=True)
+_recovered = reachable("a lost store is made again, as by recover", cluster=True)
+_orphaned = reachable("an application takes back what it was given eagerly", cluster=True)
+_vanished = reachable("what an application was given eagerly is gone when it starts", cluster=True)
 
 
 def signing_key(alias: str) -> SigningKey:
@@ -86,9 +94,11 @@ class Member:
         self.host = host
         self.alias = host.name
         self.config = config
+        self.operator: Operator = "any"
         self._open: tuple[int, Node] | None = None
         self._opened = Signal()
         self._was_opened = False
+        self._is_new = False
         self._doom = _Doom()
 
     @property
@@ -131,11 +141,18 @@ class Member:
         try:
             await read_manifest(host.disk, STORE)
         except StoreMissingError:
-            # The worst an operator can do: a member who lost its disk begins as if it were new.
             _founded(self._was_opened)
+            self._is_new = True
             await host.disk.make_dir(STORE.parent)
             await host.disk.sync_dir(STORE.parent.parent)
-            await create_store(self.config, seams=seams)
+            if self._was_opened and self._operator_recovers():
+                _recovered()
+                manifest = Manifest(self.config.network_id, self.config.key.member, host.entropy(STORE_ID_BYTES), False)
+                await stores.create_store(
+                    host.disk, STORE, manifest, amnesiac=self.config.keys, why="its disk was lost"
+                )
+            else:  # the worst that an operator can do: a member who lost its disk begins as if it were new
+                await create_store(self.config, seams=seams)
         async with open_node(self.config, seams=seams, observe=self._notice) as node:
             self._enter(node)
             try:
@@ -143,9 +160,17 @@ class Member:
                     nursery.start_soon(self._give_up, self._doom)
                     for log in self.cluster.aliases:
                         nursery.start_soon(self._follow, node, log)
+                        if "uniform" in self.cluster.features:
+                            nursery.start_soon(self._follow_uniformly, node, log)
             finally:
                 if self._open is not None and self._open[1] is node:
                     self._open = None
+
+    def _operator_recovers(self) -> bool:
+        if not self.cluster.proves:
+            return False
+        by_chance = self.cluster.world.random(f"operator {self.alias}").below(2) == 0
+        return self.operator == "recover" or (self.operator == "any" and by_chance)
 
     def give_up(self, error: StoreError) -> None:
         """The application cannot write any more: let the process end with this error."""
@@ -160,12 +185,12 @@ class Member:
     def _enter(self, node: Node) -> None:
         self._doom = _Doom()
         self._open = (self.host.incarnation, node)
-        self._was_opened = True
         status = node.status()
         _cut(any("torn tail" in warning for warning in status.warnings))
-        if not self.cluster.is_sound(self.alias):
+        if not self.cluster.is_sound(self.alias) or (self._is_new and self._was_opened):
             for log in self.cluster.aliases:  # an application whose disk was replaced starts over, too
                 self.cluster.ledger.start_over(self.alias, log)
+        self._was_opened, self._is_new = True, False
         tips = [f"{member.alias}:{member.log.tip.next_seq}" for member in status.members]
         self.cluster.world.note("open", *tips)
         for booted in self.cluster.invariants.booted:
@@ -175,33 +200,71 @@ class Member:
     async def _follow(self, node: Node, log: str) -> None:
         """The application's side: take every event, once, and go on where it was after a restart."""
         ledger = self.cluster.ledger
+        if not self.cluster.remembers(log) or not self.cluster.remembers(self.alias):
+            await self._look_what_is_gone(node, log)
         while True:
             try:
                 async for event in node.follow(log, ledger.cursors[self.alias, log], delivery="eager", epochs=True):
                     self._deliver(ledger.fold(self.alias, log, event))
+            except OrphanedError as error:
+                _orphaned()
+                self.cluster.world.note("orphaned", log, error.start, error.stop)
+                ledger.take_back(self.alias, log, error.start)
             except UnavailableError:
                 _unavailable()
+                await trio.sleep(RETRY_S)
+
+    async def _look_what_is_gone(self, node: Node, log: str) -> None:
+        """What an application took eagerly from an earlier process may be gone: it compares, and takes it back."""
+        ledger, held = self.cluster.ledger, self.cluster.ledger.held[self.alias, log]
+        stop = min(len(held), self.cluster.logs(self.alias)[log].tip.next_seq)
+        while stop:
+            try:
+                events = [event async for event in node.read(log, SeqRange(stop - 1, stop), epochs=True)]
+            except UnavailableError:
+                break
+            if events[0].batch_hash == held[stop - 1].batch_hash:
+                break
+            stop -= 1
+        _vanished(stop < len(held))
+        ledger.take_back(self.alias, log, stop)
+
+    async def _follow_uniformly(self, node: Node, log: str) -> None:
+        """As `_follow`, of what is stable: none of it is ever taken back."""
+        ledger = self.cluster.ledger
+        while True:
+            cursor = ledger.uniform_cursors[self.alias, log]
+            try:
+                async for event in node.follow(log, cursor, epochs=True):
+                    self._deliver(ledger.fold(self.alias, log, event, uniform=True))
+            except OrphanedError as error:
+                for unstable in self.cluster.invariants.unstable:
+                    unstable(self.alias, log, SeqRange(error.start, error.stop))
+                await trio.sleep(RETRY_S)
+            except UnavailableError:
                 await trio.sleep(RETRY_S)
 
     def _deliver(self, delivery: Delivery) -> None:
         for delivering in self.cluster.invariants.delivering:
             delivering(delivery)
         self.cluster.ledger.deliver(delivery)
-        self.cluster.world.note("deliver", delivery.log, delivery.event.seq)
+        self.cluster.world.note("stable" if delivery.uniform else "deliver", delivery.log, delivery.event.seq)
 
     async def reread(self, node: Node, log: str) -> None:
         """Read a log from its beginning, and again from anywhere, and let the invariants compare."""
         stop = self.cluster.logs(self.alias)[log].tip.next_seq
         ledger, state = self.cluster.ledger, EMPTY_STATE
+        states: list[bytes] = []
         async for event in node.read(log, SeqRange(0, stop), epochs=True):
             delivery = ledger.fold(self.alias, log, event, after=state)
             state = delivery.state
+            states.append(state)
             self._compare(delivery)
         if stop:
             start = self.cluster.world.random("reread").below(stop)  # as likely as not inside of a batch
             async for event in node.read(log, SeqRange(start, stop), epochs=True):
-                if seen := ledger.seen[log].get(event.seq):
-                    self._compare(Delivery(self.alias, log, event, seen.state))
+                if event.seq < len(states):
+                    self._compare(Delivery(self.alias, log, event, states[event.seq]))
 
     def _compare(self, delivery: Delivery) -> None:
         for reread in self.cluster.invariants.reread:

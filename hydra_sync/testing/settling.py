@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from hydra_sync.epoch import answers_needed, majority
 from hydra_sync.errors import ForkedError, StoreError, UnavailableError
 from hydra_sync.testing.host import HostDiedError
 from hydra_sync.testing.invariant import Invariant, InvariantError
@@ -23,12 +24,15 @@ _stranded = reachable("the core has to do without some member", cluster=True)
 
 
 def choose_core(cluster: Cluster) -> list[str]:
-    """A majority of sound members at least, by chance; all of them if they are no majority."""
+    """A majority of sound members at least, by chance, or as many as can start; all where they are not so many."""
     dice = cluster.world.random("core")
     able = [alias for alias in cluster.aliases if cluster.is_sound(alias)]
     dice.shuffle(able)
-    majority = len(cluster.aliases) // 2 + 1
-    return able[: dice.between(min(majority, len(able)), len(able))]
+    members = len(cluster.aliases)
+    fewest = 1 + answers_needed(members) if cluster.proves else majority(members)
+    if cluster.forgetful:  # what is durable on a majority of all may be so on few of those who remember
+        fewest = len(able)
+    return able[: dice.between(min(fewest, len(able)), len(able))]
 
 
 def strand(cluster: Cluster) -> None:

@@ -19,10 +19,10 @@ from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.epoch import Answer, Grant, epoch_event, open_answer, open_ballot
 from hydra_sync.identity import MemberKey, SigningKey
 from hydra_sync.standing import Standing
-from hydra_sync.sync import BeginEpoch, Drop, Effect, LostDisk, Persist, Remembers, Replicator
+from hydra_sync.sync import Drop, Effect, LostDisk, Persist, Remembers, Replicator
 from hydra_sync.sync.starting import Starting
 from hydra_sync.wire import Data, End, Hello, LogState, LogTip, Message, Prepare, Promise, Refuse, Stable, Tips
-from simulations.model import Act, Chain, Mode, Promised, Recovery, State, Step
+from simulations.model import Act, Chain, Mode, Promised, Recovery, Step
 from simulations.model.chains import common, epoch_of, holds, key_of
 from simulations.model.properties import stable
 from simulations.model.replicas import justified, sources, takes
@@ -138,11 +138,15 @@ class Process(Node):
         return said
 
     def told(self, peer: MemberKey, *shown: LogTip, say: Sequence[Message] = ()) -> list[Message]:
-        """Meet, hear, part: what was said."""
+        """Meet, hear, part: what was said, but for answers to earlier ballots that were said again on meeting."""
         number = self.meet(peer, *shown)
+        stale = [said for said in self.lines[number].said if isinstance(said, Promise)]  # type: ignore[attr-defined]
         for message in say:
             self.hear(number, message)
-        return self.part(number)
+        said = self.part(number)
+        for message in stale:
+            said.remove(message)
+        return said
 
     def shows(self, log: MemberKey) -> LogTip:
         return self.replicator.agreement.shown(log)
@@ -371,9 +375,7 @@ class Follower:
         """Any witness that promised more than our epoch makes us start again, above it."""
         epoch = epoch_of(self.state.author.chain)
         able = [
-            who
-            for who, one in enumerate(self.state.witnesses, 1)
-            if one.promised.ballot > epoch and not one.amnesiac
+            who for who, one in enumerate(self.state.witnesses, 1) if one.promised.ballot > epoch and not one.amnesiac
         ]
         if self.author.replicator.agreement.starting is None:
             return False
@@ -664,7 +666,14 @@ class Follower:
     def disturb(self) -> None:
         """Something that the model does not see."""
         act = self.chance.choice(
-            [self._restart_witness, self._offer_in_vain, self._ask_in_vain, self._remind_in_vain, self._show, self._show]
+            [
+                self._restart_witness,
+                self._offer_in_vain,
+                self._ask_in_vain,
+                self._remind_in_vain,
+                self._show,
+                self._show,
+            ]
         )
         self.trace.append(act.__name__)
         act()

@@ -22,3 +22,15 @@ def test_author_with_a_hole() -> None:
     outcome = found.author_with_a_hole.run(1)
     assert outcome.failure is None
     assert outcome.steps < 20_000
+
+
+def test_answers_find_another_way() -> None:
+    assert found.answers_find_another_way.run(0).failure is None
+
+
+def test_reminded_without_a_word() -> None:
+    assert found.reminded_without_a_word.run(0).failure is None
+
+
+def test_orphans_are_told_at_once() -> None:
+    assert found.orphans_are_told_at_once.run(0).failure is None
