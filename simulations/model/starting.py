@@ -124,13 +124,15 @@ def _recognised(rules: Rules, state: State) -> Iterator[tuple[Step, State]]:
             yield Step(Act.RECOGNISED, 0, witness.chain, who), forget_answers(rules, after)
 
 
-def _answer_sets(rules: Rules, bounds: Bounds, state: State, asked: Promised) -> Iterator[tuple[Chain, ...]]:
+def _answer_sets(
+    rules: Rules, bounds: Bounds, state: State, asked: Promised, *, founding: bool
+) -> Iterator[tuple[Chain, ...]]:
     """Tips of every set of answers that is enough: any others may have been lost on the way."""
     tips = [
         sorted({one.tip for one in witness.answers if _is_for(rules, one, asked)})[-1:] for witness in state.witnesses
     ]
     needed = bounds.answers - (not rules.enough_answers)
-    if state.author.founding and rules.founding_needs_all:
+    if founding and rules.founding_needs_all:
         needed = bounds.nodes - 1
     yield from dict.fromkeys(combinations(sorted(tip[0] for tip in tips if tip), needed))
 
@@ -146,7 +148,7 @@ def _asked(state: State) -> Promised:
 def _commit(rules: Rules, bounds: Bounds, state: State) -> Iterator[tuple[Step, State]]:
     own = state.author.chain
     outcomes = {}  # by step: many sets of answers may lead to one
-    for tips in _answer_sets(rules, bounds, state, _asked(state)):
+    for tips in _answer_sets(rules, bounds, state, _asked(state), founding=bool(state.author.founding)):
         best = max((own, *tips), key=key_of) if rules.adopt_highest else own
         epoch = state.author.ballot if rules.ballot_as_epoch else 1 + max(map(epoch_of, (own, *tips)))
         step, after = _opened(rules, bounds, state, Act.COMMIT, best, epoch, tips)
@@ -163,7 +165,7 @@ def _twin_starts(rules: Rules, bounds: Bounds, state: State) -> Iterator[tuple[S
             step = Step(Act.PROMISE, who, witness.chain, twin.asked.ballot)
             yield step._replace(act=Act.TWIN_PROMISE), _promise(rules, state, who, twin.asked)
     outcomes = {}
-    for tips in _answer_sets(rules, bounds, state, twin.asked):
+    for tips in _answer_sets(rules, bounds, state, twin.asked, founding=False):
         best = max((twin.chain, *tips), key=key_of)
         chain = _extended(state, best, Batch(twin.asked.ballot, 0, opens=True))
         author = state.author._replace(twin=Twin(chain, NO_PROMISE))
@@ -178,7 +180,7 @@ def _bump(rules: Rules, bounds: Bounds, state: State) -> Iterator[tuple[Step, St
     branches = sorted({chain[:stop] for chain in known for stop in range(len(chain) + 1)})
     left = state.left._replace(bumps=state.left.bumps - 1)
     outcomes = {}
-    for tips in _answer_sets(rules, bounds, state, _asked(state)):
+    for tips in _answer_sets(rules, bounds, state, _asked(state), founding=bool(state.author.founding)):
         for branch in branches:
             if epoch_of(branch) < state.author.ballot:
                 step, after = _opened(rules, bounds, state, Act.BUMP, branch, state.author.ballot, tips)

@@ -180,7 +180,10 @@ class Follower:
     # Driving
 
     def walk(self, length: int) -> None:
-        """Random steps, and what must change nothing between them; compared after each."""
+        """Random steps, and what must change nothing between them; compared after each.
+
+        Where every disk that knew was lost and made anew, even the model forks: nothing follows.
+        """
         self.compare()
         for _ in range(length):
             self.disturb()
@@ -194,6 +197,8 @@ class Follower:
                 if self.follow(self.chance.choice(offered[act])):
                     break
             else:
+                return
+            if self.model.broken(self.state):
                 return
             self.compare()
 
@@ -240,7 +245,6 @@ class Follower:
         """Let a real source that holds just these batches supply them to ``process``, if it wants them."""
         peers = [key for key in self.world.keys if key.member not in (process.me, self.log)] or [self.world.keys[0]]
         source = Process(self.world, self.chance.choice(peers), proves=False)
-        self.world.now += 60  # nobody is shunned any more
         source.logs[self.log] = list(batches)
         source.start()
         there, here, mark = source.meet(process.me), self.world.number(), len(process.effects)
@@ -265,6 +269,7 @@ class Follower:
         blamed = process.noticed(Drop, mark)
         assert not blamed or not self._is_justified(batches), f"an honest source was blamed: {process.drops()}"
         process.part(here)
+        self.world.now += 60  # nobody is shunned any more
 
     def _is_justified(self, batches: Sequence[Batch]) -> bool:
         return not batches or justified(self.chains[batches[-1].hash])
@@ -417,7 +422,7 @@ class Follower:
 
     def _chosen_answers(self, step: Step, asked: Promised, own: Chain) -> list[int] | None:
         """Witnesses whose answers make the author stand where the step says."""
-        founding = self.state.author.founding
+        founding = self.state.author.founding and step.act is not Act.TWIN_COMMIT
         needed = self.model.bounds.nodes - 1 if founding else self.model.bounds.answers
         tips = {
             who: answer.tip
