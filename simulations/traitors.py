@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import trio
+
 from hydra_sync.batch import Batch
 from hydra_sync.chain import Tip
 from hydra_sync.encoding import decode, encode_event
@@ -133,11 +135,16 @@ class _Bumper:
         self.answers: dict[MemberKey, tuple[bytes, Answer]] = {}
         self.tip = past.tip
         self.batches: list[Batch] = []
+        self.wires: dict[Wire, None] = {}
         self.kind = insider.dice.pick(("granted", "short", "short", "none", "few", "replayed", "other start"))
 
     @property
     def log(self) -> MemberKey:
         return self.insider.config.key.member
+
+    @property
+    def own(self) -> LogTip:
+        return LogTip(self.log, self.tip)
 
     def prepare(self) -> Prepare:
         ballot = Ballot(self.number, self.start, self.store_id)
@@ -156,6 +163,24 @@ class _Bumper:
             return False
         self.begin()
         return True
+
+    async def react(self, wire: Wire, message: Message) -> None:
+        """Answer a message, and tell all others when an epoch begins."""
+        match message:
+            case Tips() if wire not in self.wires:
+                self.wires[wire] = None
+                await wire.say(Tips(True, (self.own,)), self.prepare())
+            case Promise() if message.log == self.log and self.take(message):
+                await trio.sleep(self.insider.dice.pick((0, self.insider.dice.below(500) / 1000)))
+                for other in list(self.wires):
+                    await other.say(Tips(False, (self.own,)), self.prepare())
+            case Ping():
+                await wire.say(Pong(message.nonce))
+            case Fetch():
+                for reply in _serving(self.insider, self.batches)(wire, message):
+                    await wire.say(reply)
+            case _:
+                pass
 
     def begin(self) -> None:
         """Put an epoch batch on top of the log, or not quite on top."""
@@ -192,34 +217,14 @@ def bump_epochs(past: Past) -> HostileProgram:  # noqa: C901  one branch a trick
 
     async def program(insider: Insider) -> None:  # noqa: C901  one branch a trick
         bumper = _Bumper(insider, past)
-        wires: list[Wire] = []
 
         async def talk(wire: Wire) -> None:
             await wire.say(insider.hello())
-            introduced = False
-            wires.append(wire)
             try:
                 while (message := await wire.hear()) is not None:
-                    match message:
-                        case Tips():
-                            own = LogTip(bumper.log, bumper.tip)
-                            await wire.say(Tips(not introduced, (own,)))
-                            if not introduced:
-                                await wire.say(bumper.prepare())
-                            introduced = True
-                        case Promise() if message.log == bumper.log:
-                            if bumper.take(message):
-                                for other in wires:
-                                    await other.say(Tips(False, (LogTip(bumper.log, bumper.tip),)), bumper.prepare())
-                        case Ping():
-                            await wire.say(Pong(message.nonce))
-                        case Fetch():
-                            for reply in _serving(insider, bumper.batches)(wire, message):
-                                await wire.say(reply)
-                        case _:
-                            pass
+                    await bumper.react(wire, message)
             finally:
-                wires.remove(wire)
+                bumper.wires.pop(wire, None)
 
         await insider.meet(talk)
 

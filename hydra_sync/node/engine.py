@@ -397,7 +397,10 @@ async def _tip_at(log: Log, seq: int) -> Tip:
     """Where the last batch ends that ends at ``seq`` or before; the beginning where that cannot be read."""
     try:
         while seq > 0:
-            (batch, *_) = await log.read(seq - 1, seq, 1)
+            batches = await log.read(seq - 1, seq, 1)
+            if not batches:  # another branch, a shorter one, has taken over while we looked
+                return log.tip
+            batch = batches[0]
             if batch.header.stop == seq:
                 return Tip.after(batch)
             seq = batch.header.first_seq

@@ -422,6 +422,8 @@ class Fetcher:
         ]
         if state.base is not None or not later or max(later) >= at.next_seq:
             return None
+        if at != state.intake.durable:  # what is being written comes first; then this is planned again
+            return None
         return max(later)
 
     def _ask(self, state: LogSync, ask: Ask, now: float) -> list[Effect]:

@@ -54,6 +54,7 @@ class Wire:
         self.peer = peer
         self.shown: dict[MemberKey, LogTip] = {}
         self._stream = stream
+        self._turn = trio.Lock()
         self._frames = FrameReader()
         self._heard: deque[Message] = deque()
 
@@ -63,7 +64,8 @@ class Wire:
 
     async def say_bytes(self, data: bytes) -> None:
         """Send anything."""
-        await self._stream.send_all(data)
+        async with self._turn:
+            await self._stream.send_all(data)
 
     async def hear(self) -> Message | None:
         """The next message; None at the end, or when we are told to go."""
