@@ -286,6 +286,7 @@ class Log(LogView):
         path = self._place.index(index.first_seq)
         try:
             await replace_file(self._disk, path, encode_index(index, self.author))
+            await self._disk.sync_dir(path.parent)  # or a power cut takes the mark back, and rot below it looks torn
         except OSError as error:
             # The index is a cache, and one may do without where there is no room or file for it. Any
             # other failure is the disk's.
