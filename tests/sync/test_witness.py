@@ -177,12 +177,13 @@ def test_an_author_below_our_promise_is_told() -> None:
     one = witness()
     persist(one, ask(one)[1])
     refusal = Refuse(LOG, ME.member, 5, Ballot(5, START, STORE).sign(AUTHOR, NETWORK))
-    assert one.behind_us(LogTip(LOG, Tip(4, 9, b"\x04" * 32))) == refusal
-    assert one.behind_us(LogTip(LOG, Tip(5, 9, b"\x04" * 32))) is None
-    assert one.behind_us(LogTip(LOG, Tip(4, 9, b"\x04" * 32), state=LogState.RECOVERING)) is None
+    assert one.behind_us(LogTip(LOG, Tip(4, 9, b"\x04" * 32)), TIP) == refusal
+    assert one.behind_us(LogTip(LOG, Tip(5, 9, b"\x04" * 32)), TIP) is None
+    assert one.behind_us(LogTip(LOG, Tip(4, 9, b"\x04" * 32), state=LogState.RECOVERING), TIP) is None
+    assert one.behind_us(LogTip(LOG, Tip(4, 9, b"\x04" * 32)), Tip(5, 1, b"\x05" * 32)) is None  # it has begun
     one.forget("test")
-    assert one.behind_us(LogTip(LOG, Tip(4, 9, b"\x04" * 32))) is None
-    assert witness(Standing(promised=5)).behind_us(LogTip(LOG, Tip(4, 9, b"\x04" * 32))) is None
+    assert one.behind_us(LogTip(LOG, Tip(4, 9, b"\x04" * 32)), TIP) is None
+    assert witness(Standing(promised=5)).behind_us(LogTip(LOG, Tip(4, 9, b"\x04" * 32)), TIP) is None
 
 
 # The end of amnesia
