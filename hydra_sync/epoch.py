@@ -87,7 +87,8 @@ def open_ballot(signed: bytes, network: NetworkId, log: MemberKey) -> Ballot:
     """The ballot that the author of ``log`` signed. Raises `FormatError` or `SignatureError`."""
     match decode(cose.open_signed(log, _ballot_aad(network, log), signed)):
         case (int(version), int(number), bytes(start), bytes(store_id), bool(founding)) if (
-            version == VERSION
+            _are_ints(version, number)
+            and version == VERSION
             and 1 <= number <= UINT_MAX
             and len(start) == START_ID_BYTES
             and len(store_id) == STORE_ID_BYTES
@@ -131,7 +132,8 @@ def open_answer(signed: bytes, network: NetworkId, log: MemberKey, witness: Memb
             bool(known),
             bytes(store_id),
         ) if (
-            version == VERSION
+            _are_ints(version, number, epoch, next_seq)
+            and version == VERSION
             and 1 <= number <= UINT_MAX
             and len(start) == START_ID_BYTES
             and 0 <= epoch < number
@@ -230,6 +232,7 @@ def _parse_event(event: bytes, members: Sequence[MemberKey]) -> Grant:
     match decode(event):
         case (str(mark), int(version), int(number), bytes(start), bool(founding), tuple(answers), tuple(without)) if (
             mark == _MARK
+            and _are_ints(version, number)
             and version == VERSION
             and 1 <= number <= UINT_MAX
             and len(start) == START_ID_BYTES
@@ -254,6 +257,11 @@ def _parse_answers(pairs: tuple[object, ...]) -> dict[MemberKey, bytes]:
     if len(answers) != len(pairs) or sorted(answers) != list(answers):
         raise FormatError("the answers of an epoch batch are not in order, one of each witness")
     return answers
+
+
+def _are_ints(*values: object) -> bool:
+    """Whether none of them is a boolean: to Python those are integers, to CBOR they are not."""
+    return all(type(value) is int for value in values)
 
 
 def _key(value: object) -> MemberKey:

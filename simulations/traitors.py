@@ -212,10 +212,10 @@ class _Bumper:
         self.answers.clear()
 
 
-def bump_epochs(past: Past) -> HostileProgram:  # noqa: C901  one branch a trick
+def bump_epochs(past: Past) -> HostileProgram:
     """Have epochs granted again and again; begin them with the answers, with some, with old ones, or too low."""
 
-    async def program(insider: Insider) -> None:  # noqa: C901  one branch a trick
+    async def program(insider: Insider) -> None:
         bumper = _Bumper(insider, past)
 
         async def talk(wire: Wire) -> None:

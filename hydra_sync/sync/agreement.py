@@ -143,7 +143,7 @@ class Agreement:
                 self.witness.unknown = False
                 effects += self._show_all()
             self._promised_above = max(self._promised_above, min(tip.tip.epoch, BALLOT_JUMP_MAX))
-        elif session.peer == log and (refusal := self.witness.behind_us(tip)) is not None:
+        elif session.peer == log and (refusal := self.witness.behind_us(tip, self._held[log].tip)) is not None:
             effects.append(Send(session.link, refusal))
         return effects + self._remember(log)
 

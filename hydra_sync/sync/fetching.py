@@ -185,6 +185,7 @@ class Fetcher:
             last = Tip.after(batches[-1])
             if last.epoch > self._held[self._me].tip.epoch:
                 state.refused_until[asked.link] = math.inf
+                state.keep_branch()
                 return [*self._cancel(asked), OwnLogTaken(session.peer, last.epoch)]
             return self._cancel(asked) if self._receipts.is_ours(last) else self._own_log_ahead(asked, session.peer)
         state.intake.add(Early(session.link, asked.request, batches))
@@ -372,24 +373,25 @@ class Fetcher:
         """
         if state.is_troubled or (state.asked and state.log == self._me) or self._forked_at(state.log) is not None:
             return False
-        if state.log == self._me:
-            reach = self._held[self._me].tip.next_seq
-        else:
-            live = state.asked[0] if len(state.asked) == 1 else None
-            if live is None or not live.live or live.cancelled or self._nodes.get(state.log) != live.link:
-                return False
-            if live.next_seq != state.intake.frontier.next_seq:  # what lies between was asked of others
-                return False
-            session = self._sessions[live.link]
-            shown = session.shown.get(state.log)
-            if shown is None or not session.syncing or shown.state is LogState.FORKED:
-                return False
-            if shown.tip.epoch != state.intake.durable.epoch:
-                return False
-            reach = shown.tip.next_seq
-            live.watch(reach, now)
-            if live.deadline <= now:
-                return False
+        if state.log == self._me:  # of a later epoch, a shorter log is ahead of ours, too
+            own = order(self._held[self._me].tip)
+            tips = (self._sessions[link].shown.get(self._me) for link in self._nodes.values())
+            return not any(shown is not None and order(shown.tip) > own for shown in tips)
+        live = state.asked[0] if len(state.asked) == 1 else None
+        if live is None or not live.live or live.cancelled or self._nodes.get(state.log) != live.link:
+            return False
+        if live.next_seq != state.intake.frontier.next_seq:  # what lies between was asked of others
+            return False
+        session = self._sessions[live.link]
+        shown = session.shown.get(state.log)
+        if shown is None or not session.syncing or shown.state is LogState.FORKED:
+            return False
+        if shown.tip.epoch != state.intake.durable.epoch:
+            return False
+        reach = shown.tip.next_seq
+        live.watch(reach, now)
+        if live.deadline <= now:
+            return False
         return self.target(state.log) <= reach
 
     def _sources(self, state: LogSync) -> list[Source]:

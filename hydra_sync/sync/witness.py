@@ -97,10 +97,15 @@ class Witness:
         )
         return None, self.decide(log, made)
 
-    def behind_us(self, shown: LogTip) -> Refuse | None:
-        """What to say to an author whose epoch is below what we promised: we could never follow it (rule 8)."""
+    def behind_us(self, shown: LogTip, tip: Tip) -> Refuse | None:
+        """What to say to an author whose epoch is below what we promised: we could never follow it (rule 8).
+
+        Unless what we promised has begun, and is in our ``tip``: then the author is to see that, and to stop.
+        """
         standing = self.standings[shown.log]
         if standing.amnesiac or shown.state is not LogState.OK or shown.tip.epoch >= standing.promised:
+            return None
+        if tip.epoch >= standing.promised:
             return None
         return Refuse(shown.log, self._key.member, standing.promised, standing.ballot) if standing.ballot else None
 

@@ -380,10 +380,12 @@ class Follower:
         """Any witness that promised more than our epoch makes us start again, above it."""
         epoch = epoch_of(self.state.author.chain)
         able = [
-            who for who, one in enumerate(self.state.witnesses, 1) if one.promised.ballot > epoch and not one.amnesiac
+            who
+            for who, one in enumerate(self.state.witnesses, 1)
+            if one.promised.ballot > max(epoch, epoch_of(one.chain)) and not one.amnesiac
         ]
-        if self.author.replicator.agreement.starting is None:
-            return False
+        if self.author.replicator.agreement.starting is None or not able:
+            return False  # where a later epoch has begun, the author stops
         who = self.chance.choice(able)
         witness = self.witness(who)
         said = witness.told(self.log, self.author.shows(self.log))
@@ -704,7 +706,7 @@ class Follower:
             return
         asked = Promised(author.ballot, self.state.starts)
         given = [answer for answer in one.answers if answer.promised == asked]
-        if given and one.promised != asked:
+        if given and self.witness(who).standings[self.log].answer != self.answers[who, asked].answer:
             return  # that was another store
         said = self._ask(who, self._ballot(self.author, who))
         promises = [message for message in said if isinstance(message, Promise)]

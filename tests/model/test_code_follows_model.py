@@ -37,7 +37,7 @@ def follow(nodes: int, *steps: tuple[Act, int], founding: bool = False, seed: in
 @pytest.mark.parametrize("founding", [False, True])
 def test_the_product_does_what_the_model_says(nodes: int, founding: bool) -> None:
     """Chains, promises, flags, receipts, refusals, what is stable and who may append are the same after each step."""
-    for seed in range(45):
+    for seed in range(16):
         one = follower(seed, nodes, founding=founding)
         one.walk(40)
         one.all_show()
@@ -46,7 +46,7 @@ def test_the_product_does_what_the_model_says(nodes: int, founding: bool) -> Non
 @pytest.mark.parametrize("nodes", NODES)
 def test_witnesses_judge_a_byzantine_author_as_the_model_does(nodes: int) -> None:
     """They take over epoch batches that stand where the answers allow it, and no others."""
-    for seed in range(20):
+    for seed in range(8):
         one = follower(seed, nodes, bumps=2)
         one.walk(40)
         one.all_show()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from hydra_sync.batch import GENESIS_HASH, Batch, parse_batch, seal_batch
 from hydra_sync.chain import EMPTY, Tip, link
 from hydra_sync.encoding import encode
+from hydra_sync.epoch import Answer, Grant, epoch_event
 from hydra_sync.errors import SignatureError
 from hydra_sync.fork import ForkProof, prove
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey, network_id
@@ -77,6 +78,24 @@ def next_batch(
         epoch=epoch,
         first_seq=tip.next_seq,
         time_us=1_700_000_000_000_000 + tip.next_seq,
+        prev_hash=tip.hash,
+    )
+
+
+def begin_epoch(
+    key: SigningKey, witnesses: Iterable[SigningKey], network: NetworkId, tip: Tip, epoch: int, *, answered: Tip = EMPTY
+) -> Batch:
+    """The batch with which ``key`` begins an epoch of its log on ``tip``, granted by these witnesses."""
+    start, store_id = epoch.to_bytes(16), bytes(16)
+    answer = Answer(epoch, start, answered, answered != EMPTY, store_id)
+    answers = {one.member: answer.sign(one, network, key.member) for one in witnesses}
+    return seal_batch(
+        key,
+        network,
+        [epoch_event(Grant(epoch, start, False, answers))],
+        epoch=epoch,
+        first_seq=tip.next_seq,
+        time_us=0,
         prev_hash=tip.hash,
     )
 
@@ -452,7 +471,16 @@ class Net:
 class Rig:
     """One core whose peers are played by the test, message by message."""
 
-    def __init__(self, count: int = 3, *, me: int = 0, held: dict[int, Sequence[Batch]] | None = None) -> None:
+    def __init__(
+        self,
+        count: int = 3,
+        *,
+        me: int = 0,
+        held: dict[int, Sequence[Batch]] | None = None,
+        standings: dict[int, Standing] | None = None,
+        start: bytes | None = None,
+        founding: bool = False,
+    ) -> None:
         self.keys = signing_keys(count)
         self.members = [key.member for key in self.keys]
         self.network = network_of(self.keys)
@@ -461,9 +489,11 @@ class Rig:
         self.core = Replicator(
             key=self.keys[me],
             network=self.network,
-            hello=hello(self.network),
+            hello=hello(self.network, founding=founding),
             held={member: LogTip(member, tip_of(logs.get(member, ()))) for member in self.members},
             seed=b"rig",
+            standings={self.members[index]: standing for index, standing in (standings or {}).items()},
+            start=start,
         )
 
     def log(self, author: int, batches: int, **options: object) -> list[Batch]:

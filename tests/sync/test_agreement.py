@@ -234,11 +234,8 @@ def test_refusals_pass_through_relays() -> None:
     assert epochs(author, author) == [1, 10]
 
 
-def test_an_older_process_stops() -> None:
-    """Two processes with one key: the one that began the earlier epoch learns of it, and stops."""
-    net = founded(3)
-    settle(net)
-    author, *others = net.nodes
+def second_process(net: Net, author: Node) -> Node:
+    """Another process with the author's key and a copy of its disk, which is ready now; it knows nobody any more."""
     for line in list(author.lines.values()):
         net.cut(line)
     twin = Node(net, author.key, proves=True)
@@ -247,17 +244,45 @@ def test_an_older_process_stops() -> None:
     twin.standings = dict(author.standings)
     twin.generation = 77
     twin.start()
-    for other in others:
+    for other in net.nodes[1:]:
         net.connect(twin, other)
     net.run(20, until=lambda: twin.is_ready)
     assert twin.is_ready
     net.run(3)
     for line in list(twin.lines.values()):
         net.cut(line)
+    return twin
+
+
+@pytest.mark.parametrize("more", [0, 1, 5])
+def test_an_older_process_stops(more: int) -> None:
+    """Two processes with one key: the one that began the earlier epoch learns of it, however much more it has written."""
+    net = founded(3)
+    settle(net)
+    author, *others = net.nodes
+    second_process(net, author)
+    author.write(more)
     for other in others:
         net.connect(author, other)
     net.run(10)
     assert author.notices(OwnLogTaken)
+
+
+@pytest.mark.parametrize("more", [0, 1, 5])
+def test_a_start_adopts_a_later_epoch_that_is_no_longer_than_its_own_log(more: int) -> None:
+    """What it had written beside it was never stable, and is kept aside."""
+    net = founded(3)
+    settle(net)
+    author, *others = net.nodes
+    twin = second_process(net, author)
+    author.write(more)
+    author.restart()
+    for other in others:
+        net.connect(author, other)
+    net.run(20, until=lambda: author.is_ready)
+    assert author.is_ready
+    assert author.logs[author.me][:-1] == twin.logs[author.me]
+    assert len(author.orphans[author.me]) == more
 
 
 def check(net: Net) -> None:
