@@ -13,7 +13,20 @@ from typing import Final
 
 from hydra_sync.testing import MS, SECOND, US
 from hydra_sync.testing.cluster import Cluster
-from hydra_sync.testing.faults import At, Backup, Crash, Fault, LyingSync, On, Pause, Restore, Slow, StepClock, Wipe
+from hydra_sync.testing.faults import (
+    At,
+    Backup,
+    Crash,
+    Cut,
+    Fault,
+    LyingSync,
+    On,
+    Pause,
+    Restore,
+    Slow,
+    StepClock,
+    Wipe,
+)
 from hydra_sync.testing.member import member_key
 from hydra_sync.testing.platter import Keep
 from hydra_sync.testing.signals import sometimes
@@ -85,6 +98,14 @@ def _at_own_sync(dice: Stream, alias: str) -> On | At:
 
 def _down_ns(dice: Stream) -> int:
     return dice.between(10 * MS, 1500 * MS)
+
+
+def _part(cluster: Cluster, ones: Iterable[str], others: Collection[str]) -> None:
+    """As `_cut`, and nothing that is on its way arrives later."""
+    for one in ones:
+        for other in others:
+            cluster.world.network.reset(one, other)
+            _cut(cluster, [one], [other])
 
 
 def _cut(cluster: Cluster, ones: Iterable[str], others: Collection[str]) -> None:
@@ -302,6 +323,95 @@ async def killed_then_cut(cluster: Cluster, dice: Stream) -> None:
     if host.alive:
         cluster.crash(victim, keep=cut)
     await _some_time(cluster, dice)
+    await _end(cluster)
+
+
+# Rules
+
+
+@_story(nodes=(4, 4))
+async def left_out(cluster: Cluster, dice: Stream) -> None:
+    """What an author's new epoch leaves out is held by one member, and offered to those who granted the epoch."""
+    names = list(cluster.aliases)
+    dice.shuffle(names)
+    author, holder, *witnesses = names
+    await cluster.run_for(1)
+    _part(cluster, [author, holder], witnesses)
+    for _ in range(dice.between(1, 3)):
+        await cluster.write(author, count=dice.between(1, 2))
+    stop, cursors = cluster.ledger.acknowledged_last[author], cluster.ledger.cursors
+    await cluster.until(lambda: cursors[holder, author] >= stop, f"{holder} to hold what {author} wrote")
+    _part(cluster, [holder], [author])
+    happens = dice.pick(("nothing", "crash", "crash", "wipe", "write", "write"))
+    cluster.inject([Wipe(NOW, author, _down_ns(dice))])
+    if happens != "write":
+        subject = f"*/{member_key(author).hex()}/*.log"
+        when = On(author, "sync", dice.pick((1, 2, 2, 3)), subject=subject, phase="after", delay_ns=dice.below(10 * MS))
+        cluster.inject([Cut(when, author, witness, LONG_NS) for witness in witnesses if dice.below(4)])
+    _heal(cluster, [author], witnesses)
+    await _wait_started(cluster, author)
+    if happens == "write":
+        await cluster.write(author, count=dice.between(1, 3))
+        await _some_time(cluster, dice)
+    elif happens == "crash":
+        keep: Keep = dice.pick(("lost", "random"))
+        crashed = witnesses[dice.below(2) :]
+        cluster.inject([Crash(NOW, witness, dice.between(10, 500) * MS, keep) for witness in crashed])
+    elif happens == "wipe":
+        cluster.inject([Wipe(NOW, witnesses[0], dice.between(10, 500) * MS)])
+    _heal(cluster, [holder], witnesses)
+    await cluster.until(
+        lambda: set(witnesses) <= set(cluster.connected(holder)), f"{holder} to meet the witnesses", within_s=60
+    )
+    await _some_time(cluster, dice, 2)
+    await _end(cluster)
+
+
+@_story(nodes=(4, 4))
+async def same_number(cluster: Cluster, dice: Stream) -> None:
+    """An epoch reaches one member, who is away while the author, its disk lost again, asks the others for one."""
+    names = list(cluster.aliases)
+    dice.shuffle(names)
+    author, first, *witnesses = names
+    _write(cluster, dice, author)
+    await _some_time(cluster, dice)
+    await cluster.run_for(1)
+    subject = f"*/{member_key(author).hex()}/*.log"
+    cluster.inject([Wipe(NOW, author, _down_ns(dice))])
+    when = On(author, "sync", dice.pick((2, 2, 3)), subject=subject, phase="after")
+    cluster.inject([Cut(when, author, witness, LONG_NS) for witness in witnesses])
+    await _wait_started(cluster, author)
+    await _some_time(cluster, dice, 0.2)
+    _part(cluster, [first], [author, *witnesses])
+    cluster.inject([Wipe(NOW, author, _down_ns(dice))])
+    _heal(cluster, [author], witnesses)
+    await _wait_started(cluster, author)
+    _write(cluster, dice, author)
+    await _some_time(cluster, dice, 2)
+    await _end(cluster)
+
+
+@_story(nodes=(4, 4))
+async def forgetful_witness(cluster: Cluster, dice: Stream) -> None:
+    """Of those that held what was stable, one lost its disk and one is away, when the author's is lost."""
+    names = list(cluster.aliases)
+    dice.shuffle(names)
+    author, forgetful, knows, late = names
+    await cluster.run_for(1)
+    _part(cluster, [late], [author, forgetful, knows])
+    await cluster.write(author, count=dice.between(1, 3))
+    stop, cursors = cluster.ledger.acknowledged_last[author], cluster.ledger.uniform_cursors
+    await cluster.until(lambda: cursors[author, author] >= stop, "it to be stable")
+    _part(cluster, [knows], [author, forgetful])
+    _part(cluster, [author], [forgetful])
+    cluster.inject([Wipe(NOW, forgetful, _down_ns(dice))])
+    await _some_time(cluster, dice)
+    cluster.inject([Wipe(NOW, author, _down_ns(dice))])
+    _heal(cluster, [author, forgetful], [late, author, forgetful])
+    await _wait_up(cluster, author)
+    _write(cluster, dice, author)
+    await cluster.run_for(dice.between(3, 9))
+    _waits(cluster.pending[author] > 0)
     await _end(cluster)
 
 

@@ -261,7 +261,9 @@ class Fetcher:
         if end.reason is EndReason.DIVERGED and (turn := self._turn(state, session, asked, end)) is not None:
             return turn
         if end.reason in (EndReason.DIVERGED, EndReason.FORKED):
-            effects = self._parted(state, session, asked.next_seq, now, proven=False)
+            # It may have moved to another epoch, and not shown that yet.
+            across = end.reason is EndReason.DIVERGED and end.detail != state.intake.frontier.epoch
+            effects = self._parted(state, session, asked.next_seq, now, proven=False, across=across)
         else:
             wait = end.detail / 1000 if end.reason is EndReason.BUSY else STALL_S
             state.refused_until[session.link] = now + min(max(wait, 0.1), STALL_PENALTY_S)
@@ -294,10 +296,15 @@ class Fetcher:
             state.leave_branch(tip)
         return self._plan(state, now)
 
-    def _parted(self, state: LogSync, session: Session, seq: int, now: float, *, proven: bool = True) -> list[Effect]:
-        """A peer holds another history than we do. Of different epochs, one is orphaned, and that is nobody's fault."""
+    def _parted(
+        self, state: LogSync, session: Session, seq: int, now: float, *, proven: bool = True, across: bool = False
+    ) -> list[Effect]:
+        """A peer holds another history than we do. Of different epochs, one is orphaned, and that is nobody's fault.
+
+        ``across`` says that they are, whatever the peer has shown.
+        """
         shown = session.shown.get(state.log)
-        if shown is None or shown.tip.epoch == state.intake.durable.epoch:
+        if not across and (shown is None or shown.tip.epoch == state.intake.durable.epoch):
             return self._diverged(state, session.peer, session.link, seq, proven=proven)
         effects: list[Effect] = [SourceReplaced(state.log, session.peer, "it holds a branch of another epoch")]
         effects += self._leave(state, session.link)
