@@ -16,7 +16,7 @@ from hydra_sync.chain import Tip
 from hydra_sync.epoch import Grant, epoch_event, order
 from hydra_sync.node.engine import Engine
 from hydra_sync.store import directory, opening
-from hydra_sync.sync import BeginEpoch, Effect, EndFounding, fetching, stability
+from hydra_sync.sync import BeginEpoch, Effect, EndFounding, KeepProof, fetching, stability
 from hydra_sync.sync.starting import Phase, Starting
 from hydra_sync.sync.witness import Witness
 from hydra_sync.wire import LogState, LogTip
@@ -50,6 +50,9 @@ def _promise_in_memory(patches: Patches) -> None:
             effect = self._persists.popleft()
             if isinstance(effect, EndFounding):
                 await self.store.end_founding()
+                continue
+            if isinstance(effect, KeepProof):
+                await self.store.keep_proof(effect.proof)
                 continue
             if effect.standing.amnesiac != self.store.standing(effect.log).amnesiac:
                 await self.store.set_standing(effect.log, effect.standing)

@@ -312,13 +312,13 @@ FOUNDING = Grant(1, START, founding=True, answers=answered(EMPTY, EMPTY, EMPTY, 
 def test_a_first_epoch_is_granted_by_all_who_know_nothing() -> None:
     """All four others, on an empty log."""
     assert granted(FOUNDING, after=EMPTY, epoch=1) == FOUNDING
-    for given, after, why in (
+    for answers_given, after, why in (
         (answered(EMPTY, EMPTY, EMPTY, number=1, known=False), EMPTY, "has 3 answers, and needs 4"),
         (answered(EMPTY, EMPTY, EMPTY, EMPTY, number=1, known=True), EMPTY, "known before"),
         (FOUNDING.answers, Tip(0, 5, b"\x01" * 32), "known before"),
     ):
         with pytest.raises(FormatError, match=why):
-            granted(replace(FOUNDING, answers=given), after=after, epoch=1)
+            granted(replace(FOUNDING, answers=answers_given), after=after, epoch=1)
 
 
 def event_fields(**changes: object) -> list[object]:

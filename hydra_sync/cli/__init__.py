@@ -11,11 +11,13 @@ from hydra_sync.cli.append import append
 from hydra_sync.cli.chaos_proxy import chaos_proxy
 from hydra_sync.cli.demo import demo
 from hydra_sync.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE, exit_code, leaves
+from hydra_sync.cli.explain import explain
 from hydra_sync.cli.fetch import fetch
 from hydra_sync.cli.fork_proof import fork_proof
 from hydra_sync.cli.init import init
 from hydra_sync.cli.keygen import keygen
 from hydra_sync.cli.read import follow, read
+from hydra_sync.cli.recover import recover
 from hydra_sync.cli.run import run
 from hydra_sync.cli.simulate import simulate
 from hydra_sync.cli.status import status
@@ -24,7 +26,23 @@ from hydra_sync.version import VERSION
 
 __all__ = ["cli", "main"]
 
-COMMANDS = (keygen, init, run, append, read, follow, fetch, status, verify, fork_proof, demo, simulate, chaos_proxy)
+COMMANDS = (
+    keygen,
+    init,
+    run,
+    append,
+    read,
+    follow,
+    fetch,
+    status,
+    explain,
+    recover,
+    verify,
+    fork_proof,
+    demo,
+    simulate,
+    chaos_proxy,
+)
 
 
 class _InOrder(click.Group):

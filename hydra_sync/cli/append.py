@@ -9,12 +9,12 @@ from typing import Any
 import click
 import trio
 
-from hydra_sync.cli.options import json_option, node_options, take_config
+from hydra_sync.cli.options import json_option, node_options, repeat_options, take_config
 from hydra_sync.cli.values import input_format_option, parse_value
 from hydra_sync.config import Config
 from hydra_sync.disk import RealDisk, lock_holder
 from hydra_sync.encoding import encode_event
-from hydra_sync.errors import StoreLockedError
+from hydra_sync.errors import StoreLockedError, UsageError
 from hydra_sync.node.seams import wall_clock_us
 from hydra_sync.ranges import SeqRange
 from hydra_sync.store import open_store
@@ -28,8 +28,19 @@ __all__ = ["append"]
 @node_options
 @json_option("the seqs")
 def append(values: Sequence[str], input_format: str, as_json: bool, **options: Any) -> None:
-    """Append VALUEs to the node's own log, durably, while the node does not run."""
+    """Append VALUEs to the node's own log, durably, while the node does not run.
+
+    Only with restart = "trust-disk": else the other members have to grant each start of the node before it
+    appends, and that takes a running node.
+    """
     config = take_config(options)
+    if config.restart != "trust-disk":
+        raise UsageError(
+            f'restart = "{config.restart}": {config.me.alias} appends only when the other members have granted its '
+            "start, and for that its node has to run. Start it with: "
+            f"hydra-sync run --stdin {repeat_options()}".rstrip()
+            + ", and write to its standard input"
+        )
     events = [encode_event(parse_value(value, input_format)) for value in values]
     try:
         seqs = trio.run(_append, config, events)

@@ -55,8 +55,8 @@ def demo(
 ) -> None:
     """See a crashed node get its missing events back: three processes, real TCP, TLS and disks.
 
-    carol is killed while all three append, and comes back; then alice is killed for good when her last
-    event has reached only bob. The verdict is read from the stores on disk.
+    carol is killed while all three append, and comes back; then alice is killed when her last event has
+    reached only bob; then carol's disk is lost, and bob's. The verdict is read from the stores on disk.
     """
     submitted = _submitted(count, transactions)
     console = Console(stderr=as_json)

@@ -41,8 +41,8 @@ def notice_json(notice: Notice, config: Config) -> dict[str, object]:  # noqa: C
             return {"event": "no_session", "peer": name, "address": address, "dialed": dialed, "why": why}
         case Fetching(log, peer, start, stop):
             return _of("fetching", config, log, peer) | {"start": start, "stop": stop}
-        case Fetched(log, peer, events):
-            return _of("fetched", config, log, peer) | {"start": events.start, "stop": events.stop}
+        case Fetched(log, peer, events, size):
+            return _of("fetched", config, log, peer) | {"start": events.start, "stop": events.stop, "bytes": size}
         case SourceReplaced(log, peer, why):
             return _of("source_replaced", config, log, peer) | {"why": why}
         case Advanced(log, next_seq):

@@ -6,13 +6,14 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import click
 import trio
 
+from hydra_sync.cli.live import publish_status, tell_waits
 from hydra_sync.cli.notices import notice_json, notice_line
 from hydra_sync.cli.options import json_option, node_options, take_config
 from hydra_sync.cli.output import LineWriter, lost_json, lost_line, open_writers
@@ -21,10 +22,10 @@ from hydra_sync.config import Config
 from hydra_sync.errors import StoreFullError, UsageError
 from hydra_sync.limits import EVENT_BYTES_MAX
 from hydra_sync.node import Node, open_node
-from hydra_sync.sync import Connected, Disconnected, Notice
+from hydra_sync.sync import Connected, Disconnected, Notice, OwnLogTaken
 from hydra_sync.tasks import open_tasks
 
-__all__ = ["run"]
+__all__ = ["run", "until_signal"]
 
 STDIN_BYTES: Final = 64 << 10  # lines that arrive together are committed together
 LINE_BYTES_MAX: Final = 2 * EVENT_BYTES_MAX + 2  # the largest event in hexadecimal
@@ -45,6 +46,8 @@ def run(from_stdin: bool, stop_at_end: bool, replicas: int, input_format: str, a
 
     What happens is told on standard error, or with --json on standard output. With --stdin each
     appended line is acknowledged on standard output once it is durable. Stop the node with Ctrl-C.
+    It appends when enough others have granted its start; while it waits, it says for whom. If its disk
+    turns out to be short of its own log, it fetches what is missing before that.
     """
     config = take_config(options)
     others = len(config.members) - 1
@@ -74,9 +77,13 @@ class _Output:
         self._config = config
         self._as_json = as_json
         self._here: set[tuple[bytes, bool]] = set()
+        self.taken = trio.Event()
+        """Another process runs with this node's key, and has begun a later epoch."""
 
     def notice(self, notice: Notice) -> None:
         """Tell a notice. Called from inside the node, and so never raises, and never waits."""
+        if isinstance(notice, OwnLogTaken):
+            self.taken.set()
         if self._as_json:
             self.out.offer(json.dumps(notice_json(notice, self._config)))
             return
@@ -106,13 +113,19 @@ class _Output:
         )
         self.note(f"{lines} not appended, and will be once there is room: {why}")
 
+    def waits(self, lines: Sequence[str]) -> None:
+        """Say why the node does not append yet."""
+        if self._as_json:
+            self.out.offer(json.dumps({"event": "waiting", "why": list(lines)}))
+        for line in lines:
+            self.note(line)
+
     def ready(self, node: Node) -> None:
         """Say that the node runs, and where."""
         status = node.status()
         if self._as_json:
-            own = next(member for member in status.members if member.me)
             fields = {"event": "ready", "node": status.node_id, "listen": status.listen}
-            self.out.offer(json.dumps(fields | {"next_seq": own.log.tip.next_seq}))
+            self.out.offer(json.dumps(fields | {"next_seq": status.me.log.tip.next_seq}))
         where = f" at {status.listen}" if status.listen else ", listening nowhere: it only dials"
         self.note(f"{status.node_id} runs in network {status.network}{where}; stop it with Ctrl-C")
         for warning in status.warnings:
@@ -129,9 +142,12 @@ async def _run(config: Config, lines: _Lines | None, as_json: bool) -> None:
     async with (
         open_writers((output.out, output.err)),
         open_node(config, observe=output.notice) as node,
+        publish_status(node),
         open_tasks() as nursery,
     ):
-        nursery.start_soon(_until_signal, nursery.cancel_scope)
+        nursery.start_soon(until_signal, nursery.cancel_scope)
+        nursery.start_soon(_until_taken, node, output)
+        nursery.start_soon(tell_waits, node, output.waits)
         for writer in (output.out, output.err):
             nursery.start_soon(_until_closed, writer, nursery.cancel_scope)
         output.ready(node)
@@ -139,10 +155,17 @@ async def _run(config: Config, lines: _Lines | None, as_json: bool) -> None:
             nursery.start_soon(_append_lines, node, lines, output, nursery.cancel_scope)
 
 
-async def _until_signal(scope: trio.CancelScope) -> None:
+async def until_signal(scope: trio.CancelScope) -> None:
+    """Cancel the scope on Ctrl-C, or when asked to end."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
             scope.cancel()
+
+
+async def _until_taken(node: Node, output: _Output) -> None:
+    """The older of two processes with one key ends: it could append nothing, and would be in the other's way."""
+    await output.taken.wait()
+    await node.wait_started()  # raises, and says why
 
 
 async def _until_closed(writer: LineWriter, scope: trio.CancelScope) -> None:
@@ -152,6 +175,7 @@ async def _until_closed(writer: LineWriter, scope: trio.CancelScope) -> None:
 
 async def _append_lines(node: Node, lines: _Lines, output: _Output, scope: trio.CancelScope) -> None:
     number = 0
+    await node.wait_started()  # nothing is taken from standard input before
     async for texts in _read_lines():
         values: list[object] = []
         failure: UsageError | None = None
@@ -176,24 +200,27 @@ async def _append_lines(node: Node, lines: _Lines, output: _Output, scope: trio.
 
 async def _append(node: Node, values: list[object], lines: _Lines, output: _Output, *, first: int) -> None:
     """Append and acknowledge values, the lines of standard input from ``first`` on, however long the disk is full."""
-    start, done, told = _next_seq(node), 0, False
+    done, told = 0, False
     while done < len(values):
+        start = _next_seq(node)
         try:
-            await node.append_many(values[done:], replicas=lines.replicas)
+            last = await node.append_many(values[done:], replicas=lines.replicas)
+            appended = len(values) - done
         except StoreFullError as error:
-            done = _next_seq(node) - start  # of a call that needs several batches the first may be durable
+            # Of a call that needs several batches the first may be durable.
+            appended = _next_seq(node) - start
+            last = start + appended - 1
             if not told:
-                output.full(first + done, first + len(values) - 1, error)
+                output.full(first + done + appended, first + len(values) - 1, error)
                 told = True
             await trio.sleep(FULL_RETRY_S)
-        else:
-            done = len(values)
-    for seq in range(start, start + done):
-        await output.appended(seq)
+        for seq in range(last + 1 - appended, last + 1):
+            await output.appended(seq)
+        done += appended
 
 
 def _next_seq(node: Node) -> int:
-    return next(member for member in node.status().members if member.me).log.tip.next_seq
+    return node.status().me.log.tip.next_seq
 
 
 async def _read_lines() -> AsyncIterator[list[bytes]]:

@@ -11,10 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hydra_sync.cli.live import read_live
 from hydra_sync.cli.options import json_option, node_options, take_config
 from hydra_sync.cli.read import open_read_only
 from hydra_sync.config import Config
 from hydra_sync.disk import lock_holder
+from hydra_sync.identity import MemberKey
+from hydra_sync.store import Store
 
 __all__ = ["status"]
 
@@ -47,8 +50,13 @@ async def _status(config: Config) -> dict[str, Any]:
                     "next_seq": log.tip.next_seq,
                     "hash": log.tip.hash.hex(),
                     "holes": [[hole.start, hole.stop] for hole in log.holes],
+                    **_worth(store, member.key, config),
                 }
             )
+        live = read_live(config)
+        if live is not None:
+            for fields, told in zip(logs, live.status["members"], strict=True):
+                fields.update({name: told["log"][name] for name in ("state", "why", "target", "stable", "promised")})
         return {
             "network": config.network,
             "network_id": config.network_id.hex(),
@@ -57,9 +65,19 @@ async def _status(config: Config) -> dict[str, Any]:
             "store_id": store.manifest.store_id.hex(),
             "restart": config.restart,
             "held_by": lock_holder(config.persistence_dir / "LOCK"),
-            "warnings": store.warnings(config.alias),
+            "warnings": store.warnings(config.alias) if live is None else live.status["warnings"],
             "logs": logs,
+            "live": None if live is None else live.status,
+            "explain": [] if live is None else live.words,
         }
+
+
+def _worth(store: Store, member: MemberKey, config: Config) -> dict[str, Any]:
+    """What the store itself says of the state of a log; only a running node knows how far it is stable."""
+    standing = store.standing(member)
+    founding = store.manifest.founding and config.restart == "prove"
+    state = "amnesiac" if standing.amnesiac else "founding" if founding else "ok"
+    return {"state": state, "why": standing.why, "target": None, "stable": None, "promised": standing.promised}
 
 
 def _show(config: Config, found: dict[str, Any]) -> None:
@@ -71,16 +89,22 @@ def _show(config: Config, found: dict[str, Any]) -> None:
     ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     table = Table()
-    for column in ("log", "events", "last batch", "damaged"):
+    for column in ("log", "events", "stable", "state", "last batch", "damaged"):
         table.add_column(column)
     for log in found["logs"]:
         holes = ", ".join(f"[{start}, {stop})" for start, stop in log["holes"])
         name = f"{log['alias']} (this node)" if log["me"] else log["alias"]
         last = log["hash"][:16] if log["next_seq"] else "-"
-        table.add_row(Text(name), Text(f"[{log['first_seq']}, {log['next_seq']})"), last, Text(holes or "none"))
+        seqs = Text(f"[{log['first_seq']}, {log['next_seq']})")
+        stable = "-" if log["stable"] is None else str(log["stable"])
+        state = Text(log["state"], "" if log["state"] == "ok" else "yellow")
+        table.add_row(Text(name), seqs, stable, state, last, Text(holes or "none"))
     console.print(table)
     for warning in found["warnings"]:
         console.print(f"note: {warning}", style="yellow", markup=False, soft_wrap=True)
-    if config.restart == "trust-disk":
+    for line in found["explain"]:
+        if line not in found["warnings"]:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if config.restart == "trust-disk" and found["live"] is None:
         trust = "note: restart = trust-disk: that this node never signs two histories rests on its disk"
         console.print(trust, highlight=False, soft_wrap=True)

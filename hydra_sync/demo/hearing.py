@@ -18,7 +18,11 @@ class Hearing:
 
     def __init__(self, names: Sequence[str], *, hero: str, picture: Picture, say: Callable[[str, str], None]) -> None:
         self.acknowledged: Final[dict[str, int]] = dict.fromkeys(names, 0)
-        """Events of a node's own log that it has acknowledged, counted outside of it."""
+        """Events that a node has acknowledged, counted outside of it."""
+        self.epochs: Final[dict[str, int]] = dict.fromkeys(names, 0)
+        """How many epochs of a node's log have begun: each has a seq of its own."""
+        self.recovered: Final[dict[str, Mapping[str, object]]] = {}
+        """What each recovery reported."""
         self.fetches: Final[list[Mapping[str, object]]] = []
         """What the hero asked for after each return, and of whom."""
         self.problems: Final[list[str]] = []
@@ -27,6 +31,8 @@ class Hearing:
         self._say = say
         self._began: float | None = None
         self._starts = 0
+        self._lost: set[str] = set()
+        self._recognised: set[str] = set()
         self._gaps: dict[str, int] = {}
         """Where each log stood when the hero came back."""
         self._got: dict[str, dict[str, list[int]]] = {}
@@ -42,6 +48,20 @@ class Hearing:
         self._began = self._began or time.monotonic()
         self._say(f"{time.monotonic() - self._began:4.1f} s  {line}", style)
 
+    def reach(self, log: str) -> int:
+        """Where a log must end that has all that was acknowledged, and the beginnings of its epochs."""
+        return self.acknowledged[log] + self.epochs[log]
+
+    def lost(self, node: str) -> None:
+        """The node's store is gone."""
+        for log in self.acknowledged:
+            self._picture.held[node, log] = 0
+            self._picture.missed.pop((node, log), None)
+        self._lost.add(node)
+        if node == self._hero:
+            self._gaps = {log: self.reach(log) for log in self.acknowledged}
+            self._got = {}
+
     def take(self, node: str, fields: Mapping[str, object]) -> None:
         """Take one JSON line of ``node``."""
         self._take(node, fields)
@@ -55,9 +75,19 @@ class Hearing:
             case {"event": "ready", "next_seq": int(next_seq)}:
                 self._ready(node, next_seq)
             case {"event": "appended", "seq": int(seq)}:
-                if seq != self.acknowledged[node]:
-                    self.problems.append(f"{node} acknowledged seq {seq} after {self.acknowledged[node]} events")
-                self.acknowledged[node] = seq + 1
+                if seq != self.reach(node):
+                    self.problems.append(f"{node} acknowledged seq {seq}, due was {self.reach(node)}")
+                self.acknowledged[node] += 1
+            case {"event": "started", "epoch": int()}:
+                self.epochs[node] += 1
+                self._picture.totals[node] += 1
+            case {"event": "recovered"}:
+                self.recovered[node] = fields
+            case {"event": "lost_disk"} if node != self._hero and node not in self._recognised:
+                self._recognised.add(node)
+                self.say(f"{node}'s new store meets who knows his log: a lost disk, no new node", "bold yellow")
+            case {"event": "fetched", "log": str(log), "start": int(start), "stop": int(stop)} if node in self._lost:
+                self._picture.missed.setdefault((node, log), []).append((start, min(stop, self.reach(log))))
             case {"event": "advanced", "log": str(log), "next_seq": int(next_seq)}:
                 self._picture.held[node, log] = next_seq
             case _:
@@ -65,14 +95,15 @@ class Hearing:
 
     def _ready(self, node: str, next_seq: int) -> None:
         # What was acknowledged must be there; what was not may be, and is not handed over again.
-        if next_seq < self.acknowledged[node]:
-            lost = self.acknowledged[node] - next_seq
-            self.problems.append(f"{node} lost {lost} acknowledged events of its own log")
-        self.acknowledged[node] = next_seq
+        if node not in self._lost or node in self.recovered:
+            if next_seq < self.reach(node):
+                self.problems.append(f"{node} lost {self.reach(node) - next_seq} acknowledged events of its own log")
+            self.acknowledged[node] = next_seq - self.epochs[node]
         self._picture.held[node, node] = next_seq
         if node == self._hero:
             self._starts += 1
-            self._gaps = {log: count for log, count in self.acknowledged.items() if log != node}
+            self._lost.discard(node)
+            self._gaps = {log: self.reach(log) for log in self.acknowledged if log != node}
             self._got = {}
 
     def _take_return(self, fields: Mapping[str, object]) -> None:

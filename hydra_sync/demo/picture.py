@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,7 +21,13 @@ BAR_WIDTHS: Final = range(6, 24)
 OTHER_WIDTH: Final = 51  # all of the table but its three bars
 
 _LIVE, _MISSED, _OPEN = "green", "bold yellow", "bright_black"
-_STATES: Final = {"runs": "green", "killed": "bold red", "stopped": "yellow"}
+_STATES: Final = {
+    "runs": "green",
+    "killed": "bold red",
+    "stopped": "yellow",
+    "lost": "bold red",
+    "recovers": "bold yellow",
+}
 
 
 @dataclass(slots=True)
@@ -29,8 +35,8 @@ class Picture:
     """The state of the story, ready to be drawn."""
 
     names: Sequence[str]
-    totals: Mapping[str, int]
-    """Events that each log will have in the end."""
+    totals: dict[str, int]
+    """Events that each log will have in the end, with those that have begun its epochs so far."""
     held: dict[tuple[str, str], int] = field(default_factory=dict)
     """Next seq, by node and log."""
     missed: dict[tuple[str, str], list[tuple[int, int]]] = field(default_factory=dict)

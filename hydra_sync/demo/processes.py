@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -75,6 +76,27 @@ class NodeProcess:
         done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
         if done.returncode != 0:
             raise StoreError(f"{self.name} has no store: {_words(done.stderr)}")
+
+    def lose_disk(self) -> None:
+        """Delete the node's store, as if its disk were gone."""
+        shutil.rmtree(self.config.persistence_dir)
+
+    async def refusal(self) -> str:
+        """What the node says when it is started and cannot be. Raises `StoreError` if it can."""
+        command = [*_COMMAND, "run", "--config", str(self.config_file), *_RUN_OPTIONS]
+        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+        if done.returncode == 0:
+            raise StoreError(f"the node of {self.name} runs without a store")
+        return _words(done.stderr)
+
+    async def recover(self) -> None:
+        """Get the node's log back from the others. Raises `StoreError`."""
+        command = [*_COMMAND, "recover", "--config", str(self.config_file), "--json"]
+        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+        for line in done.stdout.splitlines():
+            self._hear(self.name, json.loads(line))
+        if done.returncode != 0:
+            raise StoreError(f"{self.name} was not recovered: {_words(done.stderr)}")
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the node until it is stopped or killed; started when it is ready.

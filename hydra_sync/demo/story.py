@@ -1,7 +1,8 @@
 """The demonstration's story: who appends, who is killed when, and what must be true at its end. Does I/O.
 
 First carol is killed while all three append; the others go on, she comes back and asks for what she
-missed. Then alice is killed for good when her last event has reached only bob, and carol gets it from him.
+missed. Then alice is killed when her last event has reached only bob, and carol gets it from him. Then
+carol's disk is lost, and bob's: `recover`, and even an `init` in its place, get everything back.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ async def tell_story(
                 making.start_soon(node.init)
         await story.carol_is_killed(nursery)
         await story.alice_is_gone(nursery)
+        await story.disks_are_lost(nursery)
         await story.end()
     verdict = await judge({name: node.config for name, node in nodes.items()}, submitted)
     return Outcome(verdict, hearing.acknowledged, hearing.fetches, time.monotonic() - began, hearing.problems)
@@ -88,7 +90,7 @@ class _Story:
             for name in NAMES:
                 starting.start_soon(self._start, nursery, name)
         hearing.say("alice, bob and carol run, each appends to its own log and follows the others'")
-        last = self._lengths() | {"alice": len(self.submitted["alice"]) - 1}
+        last = self._kept() | {"alice": len(self.submitted["alice"]) - 1}
         away = {name: math.ceil(last[name] * 0.8) for name in ("alice", "bob")}
         async with open_tasks() as appending:
             for name in away:
@@ -109,17 +111,69 @@ class _Story:
         hearing.say("all three hold all events so far", "green")
 
     async def alice_is_gone(self, nursery: trio.Nursery) -> None:
-        last = self._lengths()
+        last = self._kept()
         await self._stop("carol")
         self.hearing.say("carol is stopped, and alice appends her last event")
         await self._append("alice", last["alice"])
         await self._until(partial(self._all_hold, ("bob",), last), "bob having alice's last event")
         await self._kill("alice")
-        self.hearing.say("alice is killed for good: nobody but bob has her last event", "bold red")
-        self.hearing.say("carol is started again, and will never meet alice", "bold green")
+        self.hearing.say("alice is killed: nobody but bob has her last event", "bold red")
+        self.hearing.say("carol is started again, and does not meet alice", "bold green")
         await self._start(nursery, "carol")
         await self._until(partial(self._all_hold, ("bob", "carol"), last), "carol getting alice's log from bob")
         self.hearing.say("carol has alice's last event, from bob, signed by alice", "green")
+
+    async def disks_are_lost(self, nursery: trio.Nursery) -> None:
+        hearing, last = self.hearing, self._lengths()
+        before = dict(hearing.epochs)
+        hearing.say("alice is back with her disk: carol had waited for two to grant her start", "bold green")
+        await self._start(nursery, "alice")
+        started = ("alice", "carol")
+        await self._until(
+            lambda: all(hearing.epochs[name] > before[name] for name in started), "alice and carol beginning new epochs"
+        )
+        await self._until(partial(self._all_hold, NAMES, self._kept()), "all logs on all three nodes")
+
+        await self._stop("carol")
+        self._lose("carol")
+        hearing.say("carol is stopped and her store deleted", "bold red")
+        refusal = await self.nodes["carol"].refusal()
+        if "hydra-sync recover" not in refusal:
+            hearing.problems.append(f"carol's node did not name recover: {refusal}")
+        hearing.say("run refuses, and names recover", "bold yellow")
+        self.picture.states["carol"] = "recovers"
+        with trio.move_on_after(PATIENCE_S) as scope:
+            await self.nodes["carol"].recover()
+        if scope.cancelled_caught:
+            raise DeliveryError(f"carol's disk was not recovered within {PATIENCE_S:g} s")
+        hearing.say(
+            f"carol has her log and all others' again, and epoch {hearing.epochs['carol']} of it", "bold yellow"
+        )
+        await self._start(nursery, "carol")
+        await self._append("carol", last["carol"])
+        await self._until(partial(self._all_hold, NAMES, self._kept() | {"carol": last["carol"]}), "carol going on")
+        hearing.say("carol goes on appending, and alice and bob follow", "green")
+
+        await self._stop("bob")
+        self._lose("bob")
+        await self.nodes["bob"].init()
+        hearing.say("bob's store is deleted too, and init makes a new one in its place", "bold red")
+        begun = hearing.epochs["bob"]
+        await self._start(nursery, "bob")
+        await self._until(lambda: hearing.epochs["bob"] > begun, "bob getting his log back")
+        await self._append("bob", last["bob"])
+        await self._until(partial(self._all_hold, NAMES, last), "all logs on all three nodes")
+        hearing.say("bob has everything again, and goes on in a new epoch; nothing has forked", "green")
+
+    def _lose(self, name: str) -> None:
+        self.nodes[name].lose_disk()
+        self.hearing.lost(name)
+        self.picture.states[name] = "lost"
+
+    def _kept(self) -> dict[str, int]:
+        """How many each appends before disks are lost: the last ones are for afterwards."""
+        lengths = self._lengths()
+        return lengths | {name: lengths[name] - max(1, lengths[name] // 10) for name in ("bob", "carol")}
 
     def _lengths(self) -> dict[str, int]:
         return {name: len(transactions) for name, transactions in self.submitted.items()}
@@ -140,7 +194,7 @@ class _Story:
     async def end(self) -> None:
         """Stop the nodes that still run."""
         async with open_tasks() as stopping:
-            for name in ("bob", "carol"):
+            for name in NAMES:
                 stopping.start_soon(self._stop, name)
 
     async def _stop(self, name: str) -> None:
@@ -169,4 +223,8 @@ class _Story:
         return index - self.hearing.acknowledged[name] < WINDOW
 
     def _all_hold(self, nodes: Sequence[str], counts: Mapping[str, int]) -> bool:
-        return all(self.picture.held.get((node, log), 0) >= counts[log] for node in nodes for log in NAMES)
+        return all(
+            self.picture.held.get((node, log), 0) >= counts[log] + self.hearing.epochs[log]
+            for node in nodes
+            for log in NAMES
+        )

@@ -13,6 +13,7 @@ from hydra_sync.chain import EMPTY, Tip, link
 from hydra_sync.config import Config
 from hydra_sync.disk import RealDisk
 from hydra_sync.encoding import encode_event
+from hydra_sync.epoch import check_epoch
 from hydra_sync.errors import HydraSyncError
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import DATA_BYTES_TARGET
@@ -40,6 +41,8 @@ class Finding:
     fingerprint: str
     """SHA-256 over all bytes of all records."""
     damage: str | None
+    epochs: tuple[int, ...] = ()
+    """The epochs that begin in it, each granted by enough others."""
 
     @property
     def good(self) -> bool:
@@ -89,6 +92,9 @@ class _Content:
     """What one log in one store holds."""
 
     events: list[bytes] = field(default_factory=list)
+    """The application's."""
+    epochs: list[int] = field(default_factory=list)
+    """That begin in it, each granted by enough others."""
     digest: str = ""
     tip: Tip = EMPTY
     damage: str | None = None
@@ -115,8 +121,12 @@ async def _read(config: Config, log: Log) -> _Content:
         while content.tip.next_seq < log.tip.next_seq:
             batches = await log.read(content.tip.next_seq, log.tip.next_seq, DATA_BYTES_TARGET)
             for batch in batches:
-                content.tip = link(content.tip, batch)
-                content.events += batch.events()
+                before, content.tip = content.tip, link(content.tip, batch)
+                members, network = config.keys, config.network_id
+                if check_epoch(batch, before, network=network, log=log.author, members=members) is None:
+                    content.events += batch.events()
+                else:
+                    content.epochs.append(batch.header.epoch)
                 digest.update(batch.record)
             batches[-1].verify(config.network_id, log.author)
     except HydraSyncError as error:
@@ -151,6 +161,7 @@ def _compare(node: str, log: str, content: _Content, due: Sequence[bytes]) -> Fi
         tip_hash=content.tip.hash.hex(),
         fingerprint=content.digest,
         damage=content.damage,
+        epochs=tuple(content.epochs),
     )
 
 

@@ -1,8 +1,24 @@
 """A member's node: its own log, replicas of the others', and connections to serve and fetch them."""
 
 from hydra_sync.node.events import Event
+from hydra_sync.node.explaining import explain, explain_start
 from hydra_sync.node.node import Delivery, Node, create_store, open_node
+from hydra_sync.node.recovering import recover_store
 from hydra_sync.node.seams import Seams
-from hydra_sync.node.status import LogStatus, MemberStatus, Status
+from hydra_sync.node.status import LogStatus, MemberStatus, StartStatus, Status
 
-__all__ = ["Delivery", "Event", "LogStatus", "MemberStatus", "Node", "Seams", "Status", "create_store", "open_node"]
+__all__ = [
+    "Delivery",
+    "Event",
+    "LogStatus",
+    "MemberStatus",
+    "Node",
+    "Seams",
+    "StartStatus",
+    "Status",
+    "create_store",
+    "explain",
+    "explain_start",
+    "open_node",
+    "recover_store",
+]

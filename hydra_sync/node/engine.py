@@ -78,7 +78,7 @@ class Engine:
             held={member: self._held(member) for member in config.keys},
             seed=seams.entropy(16),
             standings={member: store.standing(member) for member in config.keys},
-            start=seams.entropy(START_ID_BYTES) if config.restart == "prove" else None,
+            start=seams.entropy(START_ID_BYTES) if _proves(config, store) else None,
             proofs=store.proofs,
         )
         self.last_error: Final[dict[MemberKey, str]] = {}
@@ -227,8 +227,8 @@ class Engine:
         if isinstance(notice, OwnLogAhead):
             self.halted = (
                 f"{self.config.alias(notice.peer)} proved that this node's own log once reached seq {notice.next_seq}, "
-                f"beyond what the store holds: appending would fork it. The disk lost data or is an old copy; "
-                f"restore the newest store, or wait for a release with 'hydra-sync recover'"
+                f"beyond what the store holds: appending would fork it. The disk lost data or is an old copy: "
+                "stop this node, and get the log back with 'hydra-sync recover'"
             )
         elif isinstance(notice, OwnLogTaken):
             self.halted = (
@@ -362,6 +362,11 @@ class Engine:
     def _held(self, member: MemberKey) -> LogTip:
         log = self.store.log(member)
         return LogTip(member, log.tip, log.first_seq, log.holes[:HOLES_MAX])
+
+
+def _proves(config: Config, store: Store) -> bool:
+    # A store that was made again knows less of its own log than the others: there is no disk to trust.
+    return config.restart == "prove" or store.standing(config.key.member).amnesiac
 
 
 def _hello(config: Config, store: Store) -> Hello:

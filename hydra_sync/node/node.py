@@ -10,17 +10,17 @@ from typing import Final, Literal
 import trio
 
 from hydra_sync import store as stores
-from hydra_sync.config import Address, Config, Member
+from hydra_sync.config import Address, Config
 from hydra_sync.encoding import encode_event
 from hydra_sync.errors import StoreError, UsageError
-from hydra_sync.identity import MemberKey
-from hydra_sync.limits import STALL_S, STORE_ID_BYTES
+from hydra_sync.limits import STORE_ID_BYTES
 from hydra_sync.node.engine import Engine
 from hydra_sync.node.events import Event
+from hydra_sync.node.looking import look
 from hydra_sync.node.meeting import Meeting
 from hydra_sync.node.reading import Durable, Events, Reach, Stable
 from hydra_sync.node.seams import Seams
-from hydra_sync.node.status import LogStatus, MemberStatus, Status
+from hydra_sync.node.status import Status
 from hydra_sync.ranges import SeqRange
 from hydra_sync.store import Manifest, open_store
 from hydra_sync.sync import Notice
@@ -132,44 +132,8 @@ class Node:
         )
 
     def status(self) -> Status:
-        """Members, links, tips and lag at this moment."""
-        store = self._engine.store
-        trust = f"restart = {self.config.restart}: that this node never signs two histories rests on its disk"
-        halted = [self._engine.halted] if self._engine.halted else []
-        full = [
-            f"the disk has no room for {self.config.alias(log)}'s log: make room, it is tried again every {STALL_S:g} s"
-            for log in self._engine.refused
-        ]
-        return Status(
-            network=self.config.network,
-            network_id=self.config.network_id.hex(),
-            node_id=self.config.me.alias,
-            listen=str(self.address) if self.address else None,
-            restart=self.config.restart,
-            warnings=(*halted, *full, *store.warnings(self.config.alias), trust),
-            members=tuple(self._member_status(member) for member in self.config.members),
-        )
-
-    def _member_status(self, member: Member) -> MemberStatus:
-        replicator = self._engine.replicator
-        log = self._engine.store.log(member.key)
-        link = replicator.nodes.get(member.key)
-        shown = replicator.sessions[link].shown if link is not None else {}
-        address = self._engine.advertised(member.key) or member.address
-        return MemberStatus(
-            alias=member.alias,
-            key=member.key.hex(),
-            me=member.key == self.config.key.member,
-            address=str(address) if address else None,
-            connected=link is not None,
-            last_error=self._engine.last_error.get(member.key),
-            log=LogStatus(log.first_seq, log.tip, self._lag(member.key), tuple(log.holes)),
-            receipt=replicator.receipts.get(member.key, 0),
-            shows={self.config.alias(key): tip.tip.next_seq for key, tip in shown.items()},
-        )
-
-    def _lag(self, log: MemberKey) -> int:
-        return max(0, self._engine.replicator.target(log) - self._engine.store.log(log).tip.next_seq)
+        """Members, links, tips and lag at this moment; what the start waits for, and what each log is worth."""
+        return look(self._engine, self.address)
 
     def _replicated(self, stop: int) -> int:
         return sum(receipt >= stop for receipt in self._engine.replicator.receipts.values())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from hydra_sync.chain import Tip
 from hydra_sync.ranges import SeqRange
 
-__all__ = ["LogStatus", "MemberStatus", "Status"]
+__all__ = ["LogStatus", "MemberStatus", "StartStatus", "Status"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,16 @@ class LogStatus:
     tip: Tip
     lag: int
     holes: tuple[SeqRange, ...]
+    state: str = "ok"
+    """What our word about the log is worth: ok, founding, recovering or amnesiac."""
+    why: str = ""
+    """Why it is amnesiac."""
+    target: int = 0
+    """The next seq that some connected member shows, or that our own log has to reach before we append."""
+    stable: int = 0
+    """The first seq that is not known to be durable on a majority."""
+    promised: int = 0
+    """The latest epoch that we promised to its author; 0 is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,30 @@ class MemberStatus:
     """How far the member holds our own log durably, as it last showed."""
     shows: dict[str, int]
     """Next seq of each log, by alias, as the member shows it."""
+    states: dict[str, str] = field(default_factory=dict)
+    """What the member's word about each log is worth, by alias, as it shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartStatus:
+    """How this node comes to append to its own log, or why it does not yet."""
+
+    ready: bool
+    phase: str
+    """In words."""
+    epoch: int = 0
+    """Of our own log, as far as it is here."""
+    ballot: int = 0
+    """The epoch that we ask for; 0 as long as nobody was asked."""
+    founding: bool = False
+    needed: int = 0
+    """How many others have to promise it."""
+    promised: tuple[str, ...] = ()
+    """Who has."""
+    waiting: tuple[str, ...] = ()
+    """Who has not answered."""
+    without: tuple[str, ...] = ()
+    """Whose disks the operator gave up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +81,14 @@ class Status:
     node_id: str
     listen: str | None
     restart: str
+    start: StartStatus
     warnings: tuple[str, ...]
     members: tuple[MemberStatus, ...]
+
+    @property
+    def me(self) -> MemberStatus:
+        """This node itself."""
+        return next(member for member in self.members if member.me)
 
     def to_json(self) -> dict[str, object]:
         """The same as plain values, hashes in hexadecimal."""

@@ -22,6 +22,7 @@ from hydra_sync.store.directory import create_store, read_manifest, write_manife
 from hydra_sync.store.log import Log
 from hydra_sync.store.manifest import Manifest
 from hydra_sync.store.opening import Cut, OpeningReport
+from hydra_sync.store.remaking import give_up, move_aside, remake_store
 from hydra_sync.store.standing_file import read_standing, write_standing
 from hydra_sync.store.store import Store, open_store
 from hydra_sync.store.verify import Finding, VerifyReport, verify_log, verify_segment
@@ -37,9 +38,12 @@ __all__ = [
     "Store",
     "VerifyReport",
     "create_store",
+    "give_up",
+    "move_aside",
     "open_store",
     "read_manifest",
     "read_standing",
+    "remake_store",
     "verify_log",
     "verify_segment",
     "write_manifest",

@@ -27,7 +27,7 @@ from hydra_sync.store.manifest import MANIFEST_BYTES_MAX, Manifest, parse_manife
 from hydra_sync.store.proofs import write_proof
 from hydra_sync.store.standing_file import read_standing, write_standing
 
-__all__ = ["Directory", "create_store", "list_dir", "read_manifest", "write_manifest"]
+__all__ = ["Directory", "create_store", "forget", "list_dir", "read_manifest", "write_manifest"]
 
 
 async def create_store(
@@ -47,7 +47,7 @@ async def create_store(
             await disk.make_dir(directory)
         await disk.sync_dir(path)
         for member in amnesiac:
-            await _forget(disk, LogPlace(path, manifest.network, member), why)
+            await forget(disk, LogPlace(path, manifest.network, member), why)
         # Last, because it is what makes the directory a store.
         await write_manifest(disk, path, manifest)
         await disk.sync_dir(path.parent)
@@ -65,7 +65,8 @@ async def _has_logs(disk: Disk, path: Path, *, may_have_standings: bool) -> bool
     return False
 
 
-async def _forget(disk: Disk, place: LogPlace, why: str) -> None:
+async def forget(disk: Disk, place: LogPlace, why: str) -> None:
+    """Make the node's word about a log count for nothing, until it is reminded; durable on return."""
     await disk.make_dir(place.directory)
     await disk.sync_dir(place.directory.parent)
     try:

@@ -26,7 +26,7 @@ from hydra_sync.store.proofs import read_proofs
 from hydra_sync.store.standing_file import StandingFile
 from hydra_sync.tasks import open_tasks
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "lock_store", "open_store"]
 
 
 class Store:
@@ -120,7 +120,7 @@ async def open_store(
         raise UsageError("a store is opened for writing with the member's signing key")
     directory = Directory(disk, path, await read_manifest(disk, path))
     manifest = directory.manifest
-    lock = None if read_only else await _lock(disk, path, holder)
+    lock = None if read_only else await lock_store(disk, path, holder)
     logs: dict[MemberKey, Log] = {}
     standings: dict[MemberKey, StandingFile] = {}
     try:
@@ -171,7 +171,8 @@ async def _close(logs: Mapping[MemberKey, Log], lock: Lock | None) -> None:
             lock.release()
 
 
-async def _lock(disk: Disk, path: Path, holder: str) -> Lock:
+async def lock_store(disk: Disk, path: Path, holder: str) -> Lock:
+    """Keep all others from writing to the store in ``path``. Raises `StoreLockedError`, which says who does."""
     with translated(f"locking {path}"):
         try:
             return await disk.lock(path / LOCK, holder)

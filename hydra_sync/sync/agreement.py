@@ -288,14 +288,16 @@ class Agreement:
         self.witness.founding = self.witness.unknown = starting.founding = False
         starting.start = hashlib.sha256(starting.start).digest()[: len(starting.start)]
         why = "this store was made anew over a lost disk"
-        effects = self.witness.forget(why)
+        effects = [*self.witness.forget(why), *self._remember_all()]
         again = self._ask(now)
         return [LostDisk(next_seq), *effects, EndFounding(), *self._show_all(), *self._tell_all(again)]
 
     def _forget_replicas(self, why: str) -> list[Effect]:
-        effects = [*self.witness.forget(why, but=self.me), *self._show_all()]
-        # Authors that are connected have shown their logs since we started, and need not show them again.
-        return [*effects, *(effect for log in self._held for effect in self._remember(log))]
+        return [*self.witness.forget(why, but=self.me), *self._remember_all(), *self._show_all()]
+
+    def _remember_all(self) -> list[Effect]:
+        # What was lost was lost before this start, and what authors have shown they have shown since.
+        return [effect for log in self._held for effect in self._remember(log)]
 
     def _remember(self, log: MemberKey) -> list[Effect]:
         if log == self.me or not self.witness.standings[log].amnesiac:

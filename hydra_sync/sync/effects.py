@@ -6,7 +6,7 @@ The core never waits. `Read` and `Append` are answered later, by `Replicator.rea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hydra_sync.batch import Batch
 from hydra_sync.fork import ForkProof
@@ -207,11 +207,12 @@ class Fetching:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Verified events of ``log`` came from ``peer``."""
+    """Verified events of ``log`` came from ``peer``, in ``size`` bytes of records."""
 
     log: MemberKey
     peer: MemberKey
     events: SeqRange
+    size: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

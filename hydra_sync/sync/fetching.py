@@ -194,7 +194,7 @@ class Fetcher:
             return drained
         session.saw(asked.log, Tip.after(batches[-1]))
         state.delivered(session.link, events.count, len(data.records))
-        return [Fetched(asked.log, session.peer, events), *drained, *self._plan(state, now)]
+        return [Fetched(asked.log, session.peer, events, len(data.records)), *drained, *self._plan(state, now)]
 
     def _own_log_ahead(self, asked: Asked, peer: MemberKey) -> list[Effect]:
         """A peer sent what we signed and do not have: proof that appending would fork our own log."""

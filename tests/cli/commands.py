@@ -18,7 +18,7 @@ from queue import Empty, Queue
 import pytest
 
 from hydra_sync.cli import main
-from hydra_sync.config import Config, load_config
+from hydra_sync.config import Config, Restart, load_config
 from hydra_sync.identity import SigningKey, signing_envelope, verification_envelope
 
 PATIENCE_S = 60.0  # far more than anything here takes
@@ -70,15 +70,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write_network(home: Path, network: str = "test") -> None:
-    """alice and bob, who know one another and their ports."""
+def write_network(home: Path, network: str = "test", *, restart: Restart = "trust-disk") -> None:
+    """alice and bob, who know one another and their ports. Alone, a node can only trust its disk."""
     ports = {name: free_port() for name in NAMES}
     for index, name in enumerate(NAMES):
         key = SigningKey(bytes([index + 1]) * 32)
         (home / f"{name}.sk").write_text(signing_envelope(key))
         (home / f"{name}.vk").write_text(verification_envelope(key.member))
         lines = [f'network = "{network}"', f'node-id = "{name}"', f'listen = "127.0.0.1:{ports[name]}"']
-        lines += [f'hydra-signing-key = "{name}.sk"', f'persistence-dir = "{name}"']
+        lines += [f'hydra-signing-key = "{name}.sk"', f'persistence-dir = "{name}"', f'restart = "{restart}"']
         for other, port in ports.items():
             key_line = f'hydra-verification-key = "{other}.vk"'
             lines += ["[[member]]", f'alias = "{other}"', key_line, f'address = "127.0.0.1:{port}"']

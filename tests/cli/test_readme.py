@@ -42,6 +42,6 @@ def test_the_session_of_the_readme(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, (done.stdout, done.stderr)
     events = re.findall(r"^ +(\d+)  \d{4}-\S+ \S+  (\d+)$", done.stdout, re.MULTILINE)
-    assert events == [(str(seq), str(seq + 1)) for seq in range(100)]
-    assert "appended 99" in (tmp_path / "alice.out").read_text()
+    assert events == [(str(seq), str(seq)) for seq in range(1, 101)]  # seq 0 begins the epoch
+    assert "appended 100" in (tmp_path / "alice.out").read_text()
     assert "Traceback" not in done.stderr + (tmp_path / "alice.out").read_text() + (tmp_path / "bob.out").read_text()

@@ -58,10 +58,14 @@ async def test_a_short_run(tmp_path: Path) -> None:
     assert (outcome["good"], outcome["identical"], outcome["problems"]) == (True, True, [])
     assert outcome["acknowledged"] == {"alice": 20, "bob": 20, "carol": 20}
     assert [finding["events"] for finding in outcome["verdict"]["findings"]] == [20] * 9
-    last = [fetch for fetch in outcome["fetches"] if fetch["log"] == "alice"][-1]
-    assert (last["peer"], last["start"], last["missed"]) == ("bob", 19, 1)
+    assert {"log": "alice", "peer": "bob", "start": 20, "stop": None, "missed": 1} in outcome["fetches"]
     assert "carol is killed with SIGKILL" in told
-    assert "carol has caught up with alice's log at 20: [19, 20) from bob" in told
+    assert "carol has caught up with alice's log at 21: [20, 21) from bob" in told  # at 0 the epoch begins
+    assert "run refuses, and names recover" in told
+    assert "bob's new store meets who knows his log: a lost disk, no new node" in told
+    epochs = {finding["log"]: finding["epochs"] for finding in outcome["verdict"]["findings"]}
+    assert {log: len(begun) for log, begun in epochs.items()} == {"alice": 2, "bob": 2, "carol": 5}
+    assert all(begun == sorted(set(begun)) for begun in epochs.values())
     assert (tmp_path / "demo.svg").read_text().startswith("<svg")
     assert node_processes(home) == []
 

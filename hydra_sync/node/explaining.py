@@ -1,0 +1,116 @@
+"""What a node is doing and why it waits, in sentences for people. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hydra_sync.node.status import MemberStatus, Status
+from hydra_sync.sync.starting import Phase
+
+__all__ = ["explain", "explain_start", "names"]
+
+
+def explain(status: Status) -> tuple[str, ...]:
+    """Everything worth knowing, the most pressing first: whom the node waits for, and how to go on."""
+    logs = [line for member in status.members for line in _log(status, member)]
+    return (*status.warnings, *explain_start(status), *logs)
+
+
+def explain_start(status: Status) -> tuple[str, ...]:
+    """How the node comes to append to its own log; while it waits, for whom, and how to go on without."""
+    start = status.start
+    if start.ready:
+        how = ", granted by the others" if start.ballot else ""
+        return (f"appends to its own log, in epoch {start.epoch}{how}",)
+    if start.phase == Phase.ASKING.value:
+        return tuple(_asking(status))
+    if start.phase == Phase.ADOPTING.value:
+        log, who = status.me.log, names(start.promised)
+        fetches = f"fetches what others hold of it first, has {log.tip.next_seq} of {log.target}"
+        return (f"starting: {who} promised epoch {start.ballot} of its own log; {fetches}",)
+    if start.phase == Phase.SEALING.value:
+        return (f"starting: {names(start.promised)} promised epoch {start.ballot} of its own log, and it begins",)
+    return ("appends nothing any more",)
+
+
+def _asking(status: Status) -> Iterator[str]:
+    start = status.start
+    asks = f"asks for epoch {start.ballot} of its own log" if start.ballot else "has to ask for an epoch of its own log"
+    promised = f"; promised by {names(start.promised)}" if start.promised else ""
+    given_up = f"; {names(start.without)} given up by the operator" if start.without else ""
+    members = {member.alias: member for member in status.members}
+    silent = [_silent(status, members[alias]) for alias in start.waiting]
+    missing = max(0, start.needed - len(start.promised))
+    more = f"{missing} more" if start.promised else str(missing)
+    whom = f"all of {', '.join(silent)}" if missing == len(silent) > 1 else f"{more} of {', '.join(silent)}"
+    if missing == len(silent) == 1:
+        whom = silent[0]
+    yield f"starting: {asks}{promised}{given_up}; needs {whom}"
+    if start.founding:
+        yield (
+            "a new network begins when all its members are there: start the others too (hydra-sync init, once, and "
+            "hydra-sync run)"
+        )
+    else:
+        yield (
+            "to go on, start them. Without one whose disk is lost for good: stop this node, and "
+            "hydra-sync recover --accept-loss --without MEMBER; what only that disk held is lost then"
+        )
+
+
+def _silent(status: Status, member: MemberStatus) -> str:
+    if not member.connected:
+        return f"{member.alias} ({_away(member)})"
+    state = member.states.get(status.node_id, "ok")
+    if state == "amnesiac":
+        return f"{member.alias} (connected, but amnesiac for this log: it may not promise before it has it again)"
+    if state == "founding" and not status.start.founding:
+        return f"{member.alias} (connected, but founding: it promises nothing to who is not)"
+    return f"{member.alias} (connected, has not answered)"
+
+
+def _away(member: MemberStatus) -> str:
+    if member.last_error:
+        return f"not connected: {member.last_error}"
+    return "not connected" if member.address else "not connected, and no address is known"
+
+
+def _log(status: Status, member: MemberStatus) -> Iterator[str]:
+    log, name = member.log, "its own" if member.me else f"{member.alias}'s"
+    reach = max(log.tip.next_seq, log.target)
+    here = f"has {log.tip.next_seq} of {reach}" if reach > log.tip.next_seq else f"has {log.tip.next_seq}"
+    if log.state == "amnesiac":
+        waits = "" if member.me else f", {_reminder(status, member)}"
+        yield f"amnesiac for {name} log: {here}{waits}"
+    elif log.state == "recovering" and not member.me:
+        yield f"recovering {name} log: {here}; what it says of it counts when epoch {log.promised} has come"
+    elif log.lag and not member.me:
+        yield f"catches up with {name} log: {here}"
+    elif not member.me:
+        yield f"{name} log: {here}" + ("" if member.connected else f"; {member.alias} is {_away(member)}")
+    for hole in log.holes:
+        yield f"{name} log: events {hole} are damaged here"
+    if log.tip.next_seq > log.stable and status.start.ready:
+        yield f"{name} log is stable, durable on a majority, up to {log.stable} of {log.tip.next_seq}"
+
+
+def _reminder(status: Status, author: MemberStatus) -> str:
+    """What ends amnesia: the author itself, which was not wiped, shows its log."""
+    if not author.connected:
+        return f"waits for {author.alias} to be back ({_away(author)})"
+    if author.states.get(author.alias) == "amnesiac":
+        return f"waits for {author.alias}, which lost it too, to recover it"
+    if author.log.lag:
+        return "fetches the rest"
+    return f"waits for {author.alias} to start"
+
+
+def names(members: Sequence[str]) -> str:
+    """
+    >>> names(["alice"]), names(["alice", "bob", "carol"]), names([])
+    ('alice', 'alice, bob and carol', 'nobody')
+    """
+    if not members:
+        return "nobody"
+    *others, last = members
+    return f"{', '.join(others)} and {last}" if others else last

@@ -1,0 +1,60 @@
+"""A member whose disk is gone, or holds what cannot be opened, gets a store to recover into. Does I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydra_sync import store as stores
+from hydra_sync.config import Config
+from hydra_sync.errors import StoreDamagedError, UsageError
+from hydra_sync.identity import MemberKey
+from hydra_sync.limits import STORE_ID_BYTES
+from hydra_sync.node.seams import Seams
+from hydra_sync.store import Manifest, open_store
+
+__all__ = ["recover_store"]
+
+
+async def recover_store(
+    config: Config, *, without: Sequence[MemberKey] = (), seams: Seams | None = None
+) -> tuple[str, ...]:
+    """See to it that ``config.persistence_dir`` holds a store that opens; returns what was done, in sentences.
+
+    Where nothing was wrong nothing is done. What cannot be opened is moved aside, and never deleted. The
+    node then recovers by itself when it runs. ``without`` is the operator's word that the disks of these
+    members are lost for good: their answers are not waited for, and what only they held is lost.
+
+    Raises `UsageError` where there is nothing to recover from, or no sense in it.
+    """
+    seams = seams or Seams()
+    others = [member for member in config.keys if member != config.key.member]
+    if not set(without) <= set(others):
+        raise UsageError("only other members of the network can be given up, and this node goes on without")
+    if without and set(without) >= set(others):
+        raise UsageError("all other members are given up: nobody is left to recover from, or to form a network with")
+    path = config.persistence_dir.absolute()
+    manifest = Manifest(config.network_id, config.key.member, seams.entropy(STORE_ID_BYTES), founding=False)
+    done = await stores.remake_store(seams.disk, path, manifest, config.keys)
+    try:
+        await _open(config, seams)
+    except StoreDamagedError as error:
+        aside = await stores.move_aside(seams.disk, path)
+        done.append(f"moved what cannot be opened to {aside} ({error})")
+        done += await stores.remake_store(seams.disk, path, manifest, config.keys)
+        await _open(config, seams)
+    if without:
+        await stores.give_up(seams.disk, path, manifest, without)
+    return tuple(done)
+
+
+async def _open(config: Config, seams: Seams) -> None:
+    async with open_store(
+        seams.disk,
+        config.persistence_dir.absolute(),
+        members=config.keys,
+        network=config.network_id,
+        key=config.key,
+        wall_clock=seams.wall_clock,
+        holder=f"recover of {config.me.alias}",
+    ):
+        pass
