@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import trio
 
@@ -183,9 +183,11 @@ def _never_sync_replicas(patches: Patches) -> None:
 
 
 def _count_from_the_start_of_the_read(patches: Patches) -> None:
-    def shifted(log: MemberKey, batch: Batch, *, start: int, stop: int | None = None) -> Iterator[Event]:
+    def shifted(
+        log: MemberKey, batch: Batch, *, start: int, stop: int | None = None, epochs: bool = False
+    ) -> Iterator[Event]:
         first = max(start, batch.header.first_seq)
-        whole = events_of(log, batch, start=0)
+        whole = events_of(log, batch, start=0, epochs=epochs)
         for seq, event in enumerate(whole, first):
             if (stop is None or seq < stop) and seq < batch.header.stop:
                 yield replace(event, seq=seq)
@@ -200,8 +202,8 @@ def _trust_relays(patches: Patches) -> None:
 def _resume_behind_the_cursor(patches: Patches) -> None:
     follow = Node.follow
 
-    def late(self: Node, log: str | bytes, start: int = 0) -> object:
-        return follow(self, log, start + 1 if start else 0)
+    def late(self: Node, log: str | bytes, start: int = 0, **how: Any) -> object:
+        return follow(self, log, start + 1 if start else 0, **how)
 
     patches.set(Node, "follow", late)
 
@@ -222,8 +224,10 @@ def _forget_what_was_cancelled(patches: Patches) -> None:
 
 
 def _date_events_on_arrival(patches: Patches) -> None:
-    def dated(log: MemberKey, batch: Batch, *, start: int, stop: int | None = None) -> Iterator[Event]:
-        for event in events_of(log, batch, start=start, stop=stop):
+    def dated(
+        log: MemberKey, batch: Batch, *, start: int, stop: int | None = None, epochs: bool = False
+    ) -> Iterator[Event]:
+        for event in events_of(log, batch, start=start, stop=stop, epochs=epochs):
             yield replace(event, time_us=current_host().wall_clock())
 
     patches.set(reading, "events_of", dated)
