@@ -54,7 +54,8 @@ ballots = st.builds(Ballot, numbers, ids, ids, st.booleans())
 @st.composite
 def answers(draw: st.DrawFn) -> Answer:
     number = draw(numbers)
-    tip = Tip(draw(st.integers(0, number - 1)), draw(st.integers(0, UINT_MAX)), draw(st.binary(min_size=32, max_size=32)))
+    hashes = st.binary(min_size=32, max_size=32)
+    tip = Tip(draw(st.integers(0, number - 1)), draw(st.integers(0, UINT_MAX)), draw(hashes))
     return Answer(number, draw(ids), tip, draw(st.booleans()), draw(ids))
 
 
@@ -263,7 +264,9 @@ def test_too_few_answers_grant_nothing() -> None:
     assert granted(none) == none
 
 
-@pytest.mark.parametrize("given", [answered(TIP, EMPTY, EMPTY, number=10), answered(TIP, EMPTY, EMPTY, start=bytes(16))])
+@pytest.mark.parametrize(
+    "given", [answered(TIP, EMPTY, EMPTY, number=10), answered(TIP, EMPTY, EMPTY, start=bytes(16))]
+)
 def test_answers_are_to_this_ballot_of_this_start(given: Mapping[MemberKey, bytes]) -> None:
     """An older answer, on its way for long, grants nothing to another start."""
     with pytest.raises(FormatError, match="another ballot, or to another start"):
@@ -308,13 +311,13 @@ FOUNDING = Grant(1, START, founding=True, answers=answered(EMPTY, EMPTY, EMPTY, 
 def test_a_first_epoch_is_granted_by_all_who_know_nothing() -> None:
     """All four others, on an empty log."""
     assert granted(FOUNDING, after=EMPTY, epoch=1) == FOUNDING
-    for given, after, why in (
+    for answers_given, after, why in (
         (answered(EMPTY, EMPTY, EMPTY, number=1, known=False), EMPTY, "has 3 answers, and needs 4"),
         (answered(EMPTY, EMPTY, EMPTY, EMPTY, number=1, known=True), EMPTY, "known before"),
         (FOUNDING.answers, Tip(0, 5, b"\x01" * 32), "known before"),
     ):
         with pytest.raises(FormatError, match=why):
-            granted(replace(FOUNDING, answers=given), after=after, epoch=1)
+            granted(replace(FOUNDING, answers=answers_given), after=after, epoch=1)
 
 
 def event_fields(**changes: object) -> list[object]:

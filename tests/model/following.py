@@ -19,10 +19,10 @@ from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.epoch import Answer, Grant, epoch_event, open_answer, open_ballot
 from hydra_sync.identity import MemberKey, SigningKey
 from hydra_sync.standing import Standing
-from hydra_sync.sync import BeginEpoch, Drop, Effect, LostDisk, Persist, Remembers, Replicator
+from hydra_sync.sync import Drop, Effect, LostDisk, Persist, Remembers, Replicator
 from hydra_sync.sync.starting import Starting
 from hydra_sync.wire import Data, End, Hello, LogState, LogTip, Message, Prepare, Promise, Refuse, Stable, Tips
-from simulations.model import Act, Chain, Mode, Promised, Recovery, State, Step
+from simulations.model import Act, Chain, Mode, Promised, Recovery, Step
 from simulations.model.chains import common, epoch_of, holds, key_of
 from simulations.model.properties import stable
 from simulations.model.replicas import justified, sources, takes
@@ -669,7 +669,14 @@ class Follower:
     def disturb(self) -> None:
         """Something that the model does not see."""
         act = self.chance.choice(
-            [self._restart_witness, self._offer_in_vain, self._ask_in_vain, self._remind_in_vain, self._show, self._show]
+            [
+                self._restart_witness,
+                self._offer_in_vain,
+                self._ask_in_vain,
+                self._remind_in_vain,
+                self._show,
+                self._show,
+            ]
         )
         self.trace.append(act.__name__)
         act()
