@@ -54,9 +54,8 @@ ballots = st.builds(Ballot, numbers, ids, ids, st.booleans())
 @st.composite
 def answers(draw: st.DrawFn) -> Answer:
     number = draw(numbers)
-    tip = Tip(
-        draw(st.integers(0, number - 1)), draw(st.integers(0, UINT_MAX)), draw(st.binary(min_size=32, max_size=32))
-    )
+    hashes = st.binary(min_size=32, max_size=32)
+    tip = Tip(draw(st.integers(0, number - 1)), draw(st.integers(0, UINT_MAX)), draw(hashes))
     return Answer(number, draw(ids), tip, draw(st.booleans()), draw(ids))
 
 

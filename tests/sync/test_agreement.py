@@ -256,7 +256,7 @@ def second_process(net: Net, author: Node) -> Node:
 
 @pytest.mark.parametrize("more", [0, 1, 5])
 def test_an_older_process_stops(more: int) -> None:
-    """Two processes with one key: that of the earlier epoch learns of it, however much more it has written."""
+    """Two processes with one key: who began the earlier epoch learns of the later one, however much more it wrote."""
     net = founded(3)
     settle(net)
     author, *others = net.nodes

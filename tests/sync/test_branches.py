@@ -1,0 +1,295 @@
+"""Branches of several epochs: which is followed, from where, and what a liar about epochs can do; the questions to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from hydra_sync.batch import Batch
+from hydra_sync.chain import EMPTY, Tip
+from hydra_sync.ranges import SeqRange
+from hydra_sync.sync import (
+    Append,
+    Diverged,
+    Drop,
+    Effect,
+    Explain,
+    Fetched,
+    Locate,
+    Orphaned,
+    Read,
+    Send,
+    SourceReplaced,
+)
+from hydra_sync.wire import Cancel, Data, End, EndReason, Fetch, Hello, LogState, LogTip, Prepare, Role, Tips
+from tests.sync.pump import Rig, begin_epoch, next_batch, records, sends, tip_of
+
+AUTHOR, RELAY = 1, 2
+"""Members of a rig of three, by place; 0 is the core under test."""
+RIG = Rig()
+KEY = RIG.keys[AUTHOR]
+WITNESSES = [RIG.keys[0], RIG.keys[RELAY]]
+
+
+def grown(log: Sequence[Batch], *epochs: int, size: int = 8, salt: int = 0) -> list[Batch]:
+    """``log`` and a batch more of each of these epochs; a new one begins as it must."""
+    log = list(log)
+    for epoch in epochs:
+        tip = tip_of(log)
+        if epoch == tip.epoch:
+            log.append(next_batch(KEY, RIG.network, tip, epoch=epoch, size=size, salt=salt))
+        else:
+            log.append(begin_epoch(KEY, WITNESSES, RIG.network, tip, epoch))
+    return log
+
+
+TRUNK = grown([], 0, 0, 0)
+OURS = grown(TRUNK, 3, 3, 3)
+LATER = grown(TRUNK, 5, 5)
+BESIDE = grown(TRUNK, 2, 2, 2, 5, 5)
+"""Parts from ours where epoch 2 began, and has come to a later one."""
+
+
+def requests(effects: Sequence[Effect]) -> list[Fetch]:
+    return [message for message in sends(effects, Fetch) if isinstance(message, Fetch)]
+
+
+def answered(rig: Rig, log: Sequence[Batch], effects: Sequence[Effect], *, link: int) -> list[Effect]:
+    """Serve all that is asked of one link, as a peer would that holds this log; all effects."""
+    done: list[Effect] = []
+    todo = list(effects)
+    while todo:
+        effect = todo.pop(0)
+        done.append(effect)
+        match effect:
+            case Send(number, Fetch() as fetch) if number == link:
+                todo += rig.say(link, said(log, fetch))
+            case Locate(member, seq, of_epoch):
+                todo += rig.core.located(effect, located(seq, of_epoch=of_epoch), rig.now)
+            case Append(member, batches):
+                todo += rig.core.orphaned(member, SeqRange(batches[0].header.first_seq, 99))
+                todo += rig.core.appended(member, Tip.after(batches[-1]), rig.now)
+    return done
+
+
+def said(log: Sequence[Batch], fetch: Fetch) -> Data | End:
+    """What a peer with this log says to a fetch first."""
+    stop = fetch.stop if fetch.stop is not None else len(log)
+    hashes = {0: EMPTY.hash} | {batch.header.stop: batch.hash for batch in log}
+    if fetch.prev_hash not in (None, hashes.get(fetch.start)):
+        epoch = log[min(fetch.start, len(log)) - 1].header.epoch
+        first = next(batch.header.first_seq for batch in log if batch.header.epoch == epoch)
+        return End(fetch.request, first, EndReason.DIVERGED, epoch)
+    run = log[fetch.start : stop]
+    return Data(fetch.request, records(run)) if run else End(fetch.request, fetch.start, EndReason.UNAVAILABLE)
+
+
+def located(seq: int, *, of_epoch: bool) -> Tip:
+    """What our store, which holds `OURS`, answers to a `Locate`."""
+    if of_epoch:
+        epoch = OURS[seq - 1].header.epoch
+        seq = next(batch.header.first_seq for batch in OURS if batch.header.epoch == epoch)
+    return tip_of([batch for batch in OURS if batch.header.stop <= seq])
+
+
+@pytest.mark.parametrize("peer", [AUTHOR, RELAY])
+@pytest.mark.parametrize("theirs", [LATER, BESIDE, grown(TRUNK[:1], 4), grown([], 7, 7), grown(OURS, 6)])
+def test_a_branch_of_a_later_epoch_takes_the_place_of_ours(theirs: list[Batch], peer: int) -> None:
+    """Shorter or longer, from wherever the two part; the store is told once, with all that is new."""
+    rig = Rig(held={AUTHOR: OURS})
+    effects = answered(rig, theirs, rig.join(1, peer, {AUTHOR: theirs}), link=1)
+    (append,) = [effect for effect in effects if isinstance(effect, Append)]
+    parting = append.batches[0].header.first_seq
+    assert [*OURS[:parting], *append.batches] == theirs
+    assert not [effect for effect in effects if isinstance(effect, Drop | Diverged)]
+
+
+def test_another_branch_is_not_held_without_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it proves to be of a later epoch: it is dropped from memory, our branch stays, and another source is sought."""
+    monkeypatch.setattr("hydra_sync.sync.fetching.REBASE_BYTES_MAX", 3000)
+    theirs = grown(TRUNK, *[2] * 12, 5, size=500)
+    rig = Rig(held={AUTHOR: OURS})
+    effects = rig.join(1, RELAY, {AUTHOR: theirs})
+    for effect in list(effects):
+        if isinstance(effect, Locate):
+            effects += rig.core.located(effect, located(effect.seq, of_epoch=effect.of_epoch), rig.now)
+    while True:
+        (fetch, *_) = requests(effects)
+        answer = said(theirs, fetch)
+        if isinstance(answer, Data):
+            break
+        effects = rig.say(1, answer)
+        for effect in list(effects):
+            if isinstance(effect, Locate):
+                effects += rig.core.located(effect, located(effect.seq, of_epoch=effect.of_epoch), rig.now)
+    state = rig.core._fetcher._logs[rig.members[AUTHOR]]
+    held = 0
+    for batch in theirs[fetch.start : -1]:
+        effects = rig.say(1, Data(fetch.request, batch.record))
+        held = max(held, sum(len(one.record) for one in state.other))
+        assert not [effect for effect in effects if isinstance(effect, Append)]
+        if state.base is None:
+            break
+    assert state.base is None
+    assert state.other == []
+    assert state.intake.frontier == tip_of(OURS)
+    assert held <= 3000
+
+
+def test_a_branch_is_left_for_nothing_when_its_source_goes() -> None:
+    """Ours is kept, and what came is forgotten."""
+    rig = Rig(held={AUTHOR: OURS})
+    (locate,) = [effect for effect in rig.join(1, RELAY, {AUTHOR: grown(TRUNK, 5)}) if isinstance(effect, Locate)]
+    rig.core.located(locate, tip_of(TRUNK), rig.now)
+    state = rig.core._fetcher._logs[rig.members[AUTHOR]]
+    assert state.intake.frontier == tip_of(TRUNK)
+    rig.core.disconnect(1, "gone", rig.now)
+    assert (state.base, state.intake.frontier) == (None, tip_of(OURS))
+
+
+def test_nothing_is_asked_while_our_log_is_searched() -> None:
+    """The answer decides from where on."""
+    rig = Rig(held={AUTHOR: OURS})
+    effects = rig.join(1, RELAY, {AUTHOR: LATER})
+    (locate,) = [effect for effect in effects if isinstance(effect, Locate)]
+    assert requests(rig.join(2, AUTHOR, {AUTHOR: LATER})) == []
+    effects = rig.core.located(locate, tip_of(TRUNK), rig.now)
+    assert requests(effects)
+
+
+@pytest.mark.parametrize(
+    ("shown", "end"),
+    [
+        (LATER, End(1, 0, EndReason.DIVERGED, 3)),  # it would have the epoch that we have
+        (LATER, End(1, 99, EndReason.DIVERGED, 5)),  # it began after what we hold
+        (LATER, End(1, 3, EndReason.FORKED, 0)),
+    ],
+)
+def test_an_answer_that_helps_nobody_is_no_proof(shown: list[Batch], end: End) -> None:
+    """Of another epoch, a branch is orphaned, and its holder not to blame: another source, and this one later."""
+    longer = grown(shown, *[5] * 5)
+    rig = Rig(held={AUTHOR: OURS})
+    (fetch,) = requests(rig.join(1, RELAY, {AUTHOR: longer}))
+    effects = rig.say(1, replace(end, request=fetch.request))
+    assert [effect.why for effect in effects if isinstance(effect, SourceReplaced)] == [
+        "it holds a branch of another epoch"
+    ]
+    assert not [effect for effect in effects if isinstance(effect, Diverged | Drop | Locate)]
+
+
+def test_sources_of_an_older_epoch_are_not_asked() -> None:
+    """They may go on in what the latest one left out. The author is asked in any case."""
+    rig = Rig(held={AUTHOR: TRUNK})
+    old = grown(TRUNK, *[0] * 5)
+    effects = rig.join(1, AUTHOR, {AUTHOR: LATER})
+    assert requests(effects)
+    assert requests(rig.join(2, RELAY, {AUTHOR: old})) == []
+    rig = Rig(held={AUTHOR: LATER})
+    assert requests(rig.join(2, RELAY, {AUTHOR: old})) == []
+    assert rig.core.target(rig.members[AUTHOR]) == 0
+    assert requests(rig.join(1, AUTHOR, {AUTHOR: old}))
+
+
+@pytest.mark.parametrize("honest", [AUTHOR, RELAY])
+def test_a_liar_about_epochs_stops_no_honest_source(honest: int) -> None:
+    """It claims the latest of all epochs, and never delivers: it is asked last from then on."""
+    rig = Rig(4, held={AUTHOR: TRUNK})
+    liar = LogTip(rig.members[AUTHOR], Tip(1 << 40, 50, b"?" * 32))
+    rig.join(1, 3, {AUTHOR: liar})
+    log = grown_for(rig)
+    effects = rig.join(2, honest, {AUTHOR: log})
+    for _ in range(40):
+        if any(isinstance(effect, Fetched) for effect in effects):
+            return
+        for effect in effects:
+            if isinstance(effect, Locate):
+                effects = [*effects, *rig.core.located(effect, tip_of(TRUNK), rig.now)]
+        for effect in effects:
+            if isinstance(effect, Send) and effect.link == 2 and isinstance(effect.message, Fetch):
+                effects = rig.say(2, Data(effect.message.request, records(log[effect.message.start :])))
+                break
+            if isinstance(effect, Send) and effect.link == 1 and isinstance(effect.message, Cancel):
+                rig.say(1, End(effect.message.request, 0, EndReason.CANCELLED))
+        else:
+            rig.now += 1
+            for link in (1, 2):
+                rig.core.heard(link, rig.now, partial=0)
+            effects = rig.core.tick(rig.now)
+    raise AssertionError("nobody else was asked")
+
+
+def grown_for(rig: Rig) -> list[Batch]:
+    """`TRUNK`, which does not depend on the network here, and more of it."""
+    log = list(TRUNK)
+    for _ in range(3):
+        log.append(next_batch(rig.keys[AUTHOR], rig.network, tip_of(log)))
+    return log
+
+
+def test_who_was_followed_and_shows_a_fork_is_left() -> None:
+    """The next plan is made anew, and does not ask it."""
+    rig = Rig(held={AUTHOR: TRUNK})
+    rig.join(1, AUTHOR, {AUTHOR: TRUNK})
+    forked = LogTip(rig.members[AUTHOR], tip_of(grown(TRUNK, 0, 0)), state=LogState.FORKED)
+    assert requests(rig.show(1, {AUTHOR: forked})) == []
+
+
+# Serving
+
+
+def serving(log: Sequence[Batch], fetch: Fetch) -> tuple[Rig, list[Effect]]:
+    """A core that holds this log, and what it does for this fetch of a connected member."""
+    rig = Rig(held={AUTHOR: log})
+    rig.join(1, RELAY, {})
+    return rig, rig.say(1, fetch)
+
+
+def test_who_stands_on_another_branch_is_told_where_ours_began() -> None:
+    """Once the store has found it; at most one answer, and none to who has gone."""
+    fetch = Fetch(7, RIG.members[AUTHOR], len(OURS), None, b"?" * 32, 1 << 20)
+    rig, (explain,) = serving(OURS, fetch)
+    assert explain == Explain(1, 7, RIG.members[AUTHOR], len(OURS))
+    assert isinstance(explain, Explain)
+    assert rig.core.explained(explain, 3, 3) == [Send(1, End(7, 3, EndReason.DIVERGED, 3))]
+    assert rig.core.explained(explain, 3, 3) == []
+    rig.core.disconnect(1, "gone", rig.now)
+    assert rig.core.explained(explain, 3, 3) == []
+
+
+def test_another_branch_is_noticed_in_its_middle() -> None:
+    """Where the batch that was read stands on another one, or begins before what was asked."""
+    for start, prev_hash in ((4, b"?" * 32), (0, b"?" * 32)):
+        rig, (read,) = serving(OURS, Fetch(7, RIG.members[AUTHOR], start, None, prev_hash, 1 << 20))
+        assert isinstance(read, Read)
+        assert rig.core.read(read, OURS[start:], rig.now) == [Explain(1, 7, RIG.members[AUTHOR], start)]
+
+
+def test_damage_is_shown_to_all() -> None:
+    """What is shown ends there; what is orphaned has no holes any more."""
+    rig = Rig(held={AUTHOR: OURS})
+    rig.join(1, RELAY, {})
+    log = rig.members[AUTHOR]
+    hurt = replace(rig.core.held[log], holes=(SeqRange(1, 2), SeqRange(4, 5)))
+    assert rig.core.damaged(hurt)
+    tips = rig.core.take_tips(1)
+    assert isinstance(tips, Tips)
+    assert [tip.holes for tip in tips.logs if tip.log == log] == [hurt.holes]
+    assert rig.core.orphaned(log, SeqRange(3, 6)) == [Orphaned(log, SeqRange(3, 6))]
+    assert rig.core.held[log].holes == (SeqRange(1, 2),)
+
+
+# Who may speak
+
+
+def test_tools_take_no_part_in_agreement() -> None:
+    """A promise or a ballot of a tool is a broken protocol; whoever broke it has to wait."""
+    rig = Rig()
+    rig.core.connect(1, rig.members[RELAY], dialed=False, now=rig.now)
+    rig.say(1, Hello(network=rig.network, agent="tool", role=Role.TOOL, store_id=bytes(16), founding=False))
+    rig.say(1, Tips(True, ()))
+    (drop,) = rig.say(1, Prepare(rig.members[RELAY], b"anything"))
+    assert isinstance(drop, Drop)
+    assert drop.fault == "Prepare of a tool"
+    assert rig.core.blame(99, "unknown links are no news") == []

@@ -1,0 +1,244 @@
+"""What a hostile member can do with the messages of agreement: be dropped, or nothing much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hydra_sync.chain import EMPTY, Tip
+from hydra_sync.epoch import Answer, Ballot, open_ballot
+from hydra_sync.identity import MemberKey
+from hydra_sync.limits import BALLOT_JUMP_MAX, PASSED_MAX, UINT_MAX
+from hydra_sync.standing import Standing
+from hydra_sync.sync import BecameStable, BeginEpoch, Drop, Effect, EndFounding, LostDisk, Persist, Send
+from hydra_sync.wire import LogTip, Message, Prepare, Promise, Refuse, Stable
+from tests.sync.pump import Rig, make_log, sends
+
+START, STORE = b"\x05" * 16, bytes(16)
+STRANGER = MemberKey(b"\x77" * 32)
+
+
+def rig(*, peers: Sequence[int] = (1, 2), starts: bool = False, founding: bool = False, count: int = 4) -> Rig:
+    """A core with members connected, each on the link of its number."""
+    one = Rig(count, start=START if starts else None, founding=founding)
+    for peer in peers:
+        one.join(peer, peer, {})
+    return one
+
+
+def ballot(one: Rig, author: int, number: int = 1, *, key: int | None = None) -> Prepare:
+    signer = one.keys[author if key is None else key]
+    return Prepare(one.members[author], Ballot(number, START, STORE).sign(signer, one.network))
+
+
+def answer(one: Rig, witness: int, author: int, number: int = 1, *, known: bool = False) -> Promise:
+    made = Answer(number, START, EMPTY, known, STORE)
+    return Promise(
+        one.members[author], one.members[witness], made.sign(one.keys[witness], one.network, one.members[author])
+    )
+
+
+def faults(effects: Sequence[Effect]) -> list[str]:
+    return [effect.fault or "" for effect in effects if isinstance(effect, Drop)]
+
+
+def told(effects: Sequence[Effect], kind: type[Message]) -> list[int]:
+    """Whom a message of this kind goes to."""
+    return [effect.link for effect in effects if isinstance(effect, Send) and isinstance(effect.message, kind)]
+
+
+def test_what_was_signed_wrongly_is_its_bringers_fault() -> None:
+    """A ballot or an answer is checked by every relay, so whoever brings a bad one made it."""
+    for number, why in enumerate(
+        (
+            "a ballot of log",
+            "a ballot of log",
+            "an answer that its witness",
+            "an answer that its witness",
+            "an answer of",
+        )
+    ):
+        one = rig(starts=True)
+        message = (
+            ballot(one, 3, key=2),
+            Prepare(one.members[3], b"garbage"),
+            Promise(one.members[3], one.members[2], answer(one, 1, 3).answer),
+            Promise(one.members[3], one.members[2], b"garbage"),
+            Promise(one.members[0], one.members[2], b"garbage"),
+        )[number]
+        (fault,) = faults(one.say(1, message))
+        assert fault.startswith(why)
+
+
+def test_strangers_take_no_part() -> None:
+    """Whose log or whose word it is said to be."""
+    for make in (
+        lambda one: Prepare(STRANGER, ballot(one, 1).ballot),
+        lambda one: Promise(STRANGER, one.members[1], b""),
+        lambda one: Promise(one.members[3], STRANGER, b""),
+        lambda one: Refuse(STRANGER, one.members[1], 1),
+        lambda one: Refuse(one.members[3], STRANGER, 1),
+    ):
+        one = rig()
+        (fault,) = faults(one.say(1, make(one)))
+        assert fault == f"{STRANGER.hex()[:8]} is no member"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    data=st.binary(max_size=200),
+    number=st.integers(0, UINT_MAX),
+    log=st.integers(0, 3),
+    witness=st.integers(0, 3),
+    starts=st.booleans(),
+)
+def test_nothing_else_escapes(data: bytes, number: int, log: int, witness: int, starts: bool) -> None:
+    """Whatever bytes or numbers: it is taken, or the peer is dropped; our own start asks on within bounds."""
+    for kind in range(5):
+        one = rig(starts=starts)
+        message = (
+            Prepare(one.members[log], data),
+            Promise(one.members[log], one.members[witness], data),
+            Refuse(one.members[log], one.members[witness], number, data),
+            Refuse(one.members[log], one.members[witness], number),
+            Stable(number, number),
+        )[kind]
+        effects = one.say(1, message)
+        assert not [effect for effect in effects if isinstance(effect, Persist | BeginEpoch | BecameStable)]
+        starting = one.core.agreement.starting
+        if starting is not None:
+            assert starting.number <= 2 + BALLOT_JUMP_MAX
+
+
+def test_our_own_ballot_and_our_own_answer_mean_nothing_from_others() -> None:
+    """Somebody sends us what we said, or says it for us."""
+    one = rig(starts=True)
+    assert one.say(1, ballot(one, 0)) == []
+    assert one.say(1, answer(one, 0, 0)) == []
+
+
+def test_a_word_reaches_only_as_far_as_we_hold() -> None:
+    """And counts only for the log of who says it."""
+    one = Rig(4)
+    log = make_log(one.keys[1], one.network, 3)
+    one = Rig(4, held={1: log})
+    one.join(1, 1, {1: log})
+    one.join(2, 2, {})
+    assert one.say(2, Stable(0, 3)) == []
+    assert one.say(1, Stable(1, 3)) == []
+    assert BecameStable(one.members[1], 3) in one.say(1, Stable(0, UINT_MAX))
+
+
+def test_a_claimed_epoch_of_our_log_pushes_our_ballot_only_so_far() -> None:
+    """Numbers last for ever."""
+    one = Rig(4, start=START)
+    effects = one.join(1, 1, {0: LogTip(one.members[0], Tip(UINT_MAX, 5, b"?" * 32))})
+    (asked,) = sends(effects, Prepare)
+    assert isinstance(asked, Prepare)
+    assert open_ballot(asked.ballot, one.network, one.members[0]).number == BALLOT_JUMP_MAX + 1
+
+
+# Passing on
+
+
+def test_what_is_signed_is_passed_on_once() -> None:
+    """To everybody but who brought it; who connects later gets it when it comes again."""
+    one = rig(peers=(1, 2))
+    message = ballot(one, 3)
+    assert told(one.say(1, message), Prepare) == [2]
+    assert told(one.say(1, message), Prepare) == []
+    assert told(one.say(2, message), Prepare) == []
+    one.join(4, 3, {})
+    assert told(one.say(4, message), Prepare) == []
+
+
+def test_a_relay_brings_answers_to_the_author_or_to_all() -> None:
+    """Not back to who brought it."""
+    one = rig(peers=(1, 2))
+    message = answer(one, 2, 3)
+    assert told(one.say(2, message), Promise) == [1]
+    one.join(3, 3, {})
+    assert told(one.say(1, answer(one, 1, 3)), Promise) == [3]
+    assert told(one.say(3, answer(one, 1, 3)), Promise) == []
+    assert told(one.say(1, Refuse(one.members[3], one.members[1], 4)), Refuse) == [3]
+
+
+def test_what_was_passed_on_is_remembered_in_bounded_memory() -> None:
+    """The oldest goes; it would be passed on once more."""
+    one = rig(peers=(1, 2))
+    for number in range(PASSED_MAX + 50):
+        assert told(one.say(1, Refuse(one.members[3], one.members[2], number)), Refuse) == [2]
+    assert len(one.core.agreement._passed) == PASSED_MAX
+    assert told(one.say(1, Refuse(one.members[3], one.members[2], 0)), Refuse) == [2]
+    assert told(one.say(1, Refuse(one.members[3], one.members[2], PASSED_MAX)), Refuse) == []
+
+
+# Who takes itself for new
+
+
+@pytest.mark.parametrize("by_tips", [False, True])
+def test_who_is_known_starts_anew_and_forgets(by_tips: bool) -> None:
+    """One tip or one answer is enough; its old answers are void, as its start has another name."""
+    one = rig(peers=(1, 2), starts=True, founding=True)
+    before = one.core.agreement.starting
+    assert before is not None
+    start = before.start
+    if by_tips:
+        effects = one.show(1, {0: LogTip(one.members[0], Tip(1, 5, b"?" * 32))})
+    else:
+        effects = one.say(1, answer(one, 1, 0, known=True))
+    forgot = [effect.log for effect in effects if isinstance(effect, Persist) and effect.standing.amnesiac]
+    assert sorted(forgot) == one.members
+    assert [effect for effect in effects if isinstance(effect, LostDisk)]
+    assert EndFounding() in effects
+    asked = open_ballot(sends(effects, Prepare)[0].ballot, one.network, one.members[0])  # type: ignore[attr-defined]
+    assert (asked.number, asked.founding) == (2, False)
+    assert asked.start == before.start != start
+    assert one.say(2, answer(one, 2, 0)) == []
+    assert before.answers == {}
+
+
+def test_silence_is_asked_again_in_time() -> None:
+    """By all who are connected, and only while answers are wanted."""
+    one = rig(peers=(1, 2), starts=True)
+    agreement = one.core.agreement
+    due = agreement.deadline()
+    assert agreement.tick(due - 0.01) == []
+    assert told(agreement.tick(due), Prepare) == [1, 2]
+    assert agreement.deadline() > due
+    for witness in (1, 2):
+        one.say(witness, answer(one, witness, 0))
+    assert agreement.deadline() == float("inf")
+    assert agreement.tick(1e9) == []
+    assert rig().core.agreement.deadline() == float("inf")
+    unasked = Rig(4, start=START).core.agreement
+    assert (unasked.tick(1e9), unasked.deadline()) == ([], float("inf"))
+
+
+def test_a_store_that_trusts_its_disk_or_is_alone_appends_at_once() -> None:
+    """It asks nobody, and a refusal is nothing to it."""
+    assert Rig(4).core.agreement.is_ready
+    alone = Rig(1, start=START, founding=True)
+    assert alone.core.agreement.is_ready
+    assert not alone.core.agreement.witness.unknown
+    one = rig()
+    assert one.say(1, Refuse(one.members[0], one.members[1], 1)) == []
+    assert one.say(1, answer(one, 1, 0)) == []
+
+
+def test_a_recovered_store_that_proves_is_unknown_until_it_is_shown_its_log() -> None:
+    """One that trusts its disk never begins an epoch: it would be silent for ever."""
+    lost = {0: Standing(amnesiac=True)}
+    assert not Rig(4, standings=lost).core.agreement.witness.unknown
+    one = Rig(4, standings=lost, start=START)
+    assert one.core.agreement.witness.unknown
+    one.join(1, 1, {0: []})
+    assert one.core.agreement.witness.unknown
+    effects = one.join(2, 2, {0: one.log(0, 2)})
+    assert not one.core.agreement.witness.unknown
+    assert not [effect for effect in effects if isinstance(effect, LostDisk)]
+    held = Rig(4, standings=lost, start=START, held={0: one.log(0, 2)})
+    assert not held.core.agreement.witness.unknown
