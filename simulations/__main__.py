@@ -14,19 +14,24 @@ from hydra_sync.cli.options import json_option
 from hydra_sync.cli.simulate import campaign_options, single_options, take_campaign, take_single
 from hydra_sync.errors import UsageError
 from hydra_sync.testing.loading import find_scenarios
+from hydra_sync.testing.scenario import Scenario
 from simulations.measure import measure
 from simulations.mutants import MUTANTS
+from simulations.rules import RULES
 
 __all__ = ["main"]
 
-OURS: Final = "simulations.scenarios"
-_MUTANT: Final = "simulations.mutants:mutant_"
+OURS: Final = ("simulations.scenarios", "simulations.agreement")
+_MUTANTS: Final = {
+    **{name: f"simulations.mutants:{mutant.name}" for name, mutant in MUTANTS.items()},
+    **{name: f"simulations.rules:{mutant.name}" for name, mutant in RULES.items()},
+}
 
 mutant_option = click.option(
     "--mutant",
-    type=click.Choice(list(MUTANTS)),
-    metavar=f"[{'|'.join(MUTANTS)}]",
-    help="Run a product with a bug, one that this invariant must find, in a scenario of its own (see list).",
+    type=click.Choice(list(_MUTANTS)),
+    metavar=f"[{'|'.join(MUTANTS)}|...]",
+    help="Run a product with a bug, or without a rule, that an invariant must find in a scenario of its own (see list).",
 )
 
 
@@ -38,11 +43,11 @@ def simulations() -> None:
 @simulations.command("list")
 def list_scenarios() -> None:
     """List the scenarios, and the bugs that --mutant plants."""
-    for name, scenario in find_scenarios(OURS).items():
+    for name, scenario in _all().items():
         first_line = (getattr(scenario, "__doc__", None) or "").strip().partition("\n")[0]
-        click.echo(f"{name.rpartition(':')[2]:<28}{first_line}")
-    for name, mutant in MUTANTS.items():
-        click.echo(f"{f'--mutant {name}':<28}{mutant.bug}")
+        click.echo(f"{name.rpartition(':')[2]:<36}{first_line}")
+    for name, mutant in (*MUTANTS.items(), *RULES.items()):
+        click.echo(f"{f'--mutant {name}':<36}{mutant.bug}")
 
 
 @simulations.command(epilog="Example: python -m simulations run swarm --seed 17 --html run.html")
@@ -70,7 +75,7 @@ def campaign(seeds: range, names: Sequence[str], mutant: str | None, as_json: bo
     the scenarios may draw was in no plan, or never had an effect, once there were enough runs to tell.
     Failing seeds are shrunk; setup, trace and diagram of each lie beside the results.
     """
-    chosen_names = _chosen(names, mutant) if names or mutant else [OURS]
+    chosen_names = _chosen(names, mutant) if names or mutant else list(OURS)
     specs = [spec for name in chosen_names for spec in find_scenarios(name)]
     chosen = take_campaign(tuple(dict.fromkeys(specs)), seeds, options)
     with_shrinking, shrink_s_max = not options["no_shrink"], options["shrink_s_max"]
@@ -84,16 +89,23 @@ def _chosen(names: Sequence[str], mutant: str | None) -> list[str]:
     """The full names of our scenarios, or of a mutant's own."""
     if bool(names) == bool(mutant):
         raise UsageError("name a scenario, or a --mutant, which has one of its own (see list)")
-    return [f"{_MUTANT}{mutant}"] if mutant else list(map(_full, names))
+    return [_MUTANTS[mutant]] if mutant else list(map(_full, names))
+
+
+def _all() -> dict[str, Scenario]:
+    return {name: scenario for module in OURS for name, scenario in find_scenarios(module).items()}
 
 
 def _full(name: str) -> str:
-    return name if ":" in name or name == OURS else f"{OURS}:{name}"
+    if ":" in name or name in OURS:
+        return name
+    return next((full for full in _all() if full.rpartition(":")[2] == name), f"{OURS[0]}:{name}")
 
 
 def _replay(scenario: str, seed: int) -> list[str]:
-    bug = scenario.removeprefix(_MUTANT)
-    what = [scenario.removeprefix(f"{OURS}:")] if bug == scenario else ["--mutant", bug]
+    bug = next((name for name, full in _MUTANTS.items() if full == scenario), None)
+    module, _, name = scenario.partition(":")
+    what = ["--mutant", bug] if bug else [name if module in OURS else scenario]
     return ["python", "-m", "simulations", "run", *what, "--seed", str(seed)]
 
 

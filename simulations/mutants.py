@@ -15,16 +15,20 @@ import trio
 
 from hydra_sync import Node
 from hydra_sync.batch import Batch
+from hydra_sync.chain import Tip
 from hydra_sync.config import Member
 from hydra_sync.identity import MemberKey
 from hydra_sync.node import Event, meeting, reading
+from hydra_sync.node.engine import Engine
 from hydra_sync.node.events import events_of
+from hydra_sync.ranges import SeqRange
 from hydra_sync.store.log import Log
 from hydra_sync.store.segment import Segment
 from hydra_sync.sync import Effect, Replicator, TipsDue, asking, session
 from hydra_sync.sync.asking import Asked
 from hydra_sync.sync.fetching import Fetcher
 from hydra_sync.sync.receipts import Receipts
+from hydra_sync.sync.stability import Stability
 from hydra_sync.testing.cluster import Cluster
 from hydra_sync.testing.hostile import forge, knock
 from hydra_sync.testing.insider import HostileProgram
@@ -34,6 +38,9 @@ from hydra_sync.testing.scheduler import Policy
 from hydra_sync.testing.simulate import simulate
 from hydra_sync.testing.swarm import Swarm
 from hydra_sync.testing.world import current_host
+from hydra_sync.wire import LogTip
+from simulations.agreement import STORIES
+from simulations.invariants import FEATURES
 
 __all__ = ["MUTANTS", "Mutant", "Patches"]
 
@@ -281,6 +288,32 @@ def _append_only_when_all_are_here(patches: Patches) -> None:
     patches.set(Node, "append_many", when_all)
 
 
+def _deliver_what_is_durable_here(patches: Patches) -> None:
+    def reach(self: Stability, tip: Tip, mine: LogTip) -> int | None:
+        if tip.next_seq <= self.stable.get(mine.log, 0):
+            return None
+        self.stable[mine.log] = tip.next_seq
+        return tip.next_seq
+
+    patches.set(Stability, "update", reach)
+
+
+def _hide_orphans(patches: Patches) -> None:
+    def orphaned(self: Engine, member: MemberKey, events: SeqRange) -> None:
+        self.perform(self.replicator.orphaned(member, events))
+
+    patches.set(Engine, "_orphaned", orphaned)
+
+
+def _wait_for_the_author(patches: Patches) -> None:
+    update = Stability.update
+
+    def only_own(self: Stability, tip: Tip, mine: LogTip) -> int | None:
+        return update(self, tip, mine) if mine.log == self._me else None
+
+    patches.set(Stability, "update", only_own)
+
+
 _CRASHES: Final = SMALL.only("crash", "torn")
 _OUTAGES: Final = SMALL.only("crash", "torn", "partition")
 _TORN: Final = replace(SMALL, nodes=(2, 2), operations=(30, 60), each=(4, 8)).only("torn")
@@ -326,6 +359,14 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "an append waits until every member is connected",
             _append_only_when_all_are_here,
             simulate(swarm=_CALM)(without_one),
+        ),
+        Mutant("S10", "what is durable here is taken for stable", _deliver_what_is_durable_here, STORIES["left_out"]),
+        Mutant("S11", "nobody is told of orphans", _hide_orphans, STORIES["left_out"]),
+        Mutant(
+            "L7",
+            "only an author counts receipts",
+            _wait_for_the_author,
+            simulate(swarm=_CALM, features=FEATURES, restart="prove")(converge),
         ),
     )
 }

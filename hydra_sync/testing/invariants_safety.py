@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from hydra_sync.limits import HANDSHAKES_MAX, TOOLS_MAX
 from hydra_sync.ranges import SeqRange
-from hydra_sync.sync import Advanced, Diverged, Notice
+from hydra_sync.sync import Advanced, Diverged, Notice, Orphaned
 from hydra_sync.testing.invariant import Invariant
 from hydra_sync.testing.ledger import Delivery, Seen
 from hydra_sync.wire import Goodbye, GoodbyeReason, Message
@@ -280,6 +280,35 @@ class UniformAgreement(Invariant):
 class OrphansAreTold(Invariant):
     name = "S11"
     promise = "what a node delivered eagerly is in its log, or it has said that it is not"
+    needs = ("recovery",)
+
+    TELLING_S = 1.0
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._gone: list[tuple[float, str, int, str, int, bytes]] = []
+
+    def noticed(self, alias: str, notice: Notice) -> None:
+        if not isinstance(notice, Orphaned) or not self.cluster.is_sound(alias):
+            return
+        log, seq = self.cluster.alias_of(notice.log), notice.events.start
+        held = self.ledger.held[alias, log]
+        if seq < len(held):
+            incarnation = self.cluster.world.host(alias).incarnation
+            self._gone.append((self.cluster.now_s, alias, incarnation, log, seq, held[seq].batch_hash))
+
+    def each_second(self) -> None:
+        now_s = self.cluster.now_s
+        due = [gone for gone in self._gone if gone[0] + self.TELLING_S <= now_s]
+        self._gone = [gone for gone in self._gone if gone not in due]
+        for _, alias, incarnation, log, seq, batch_hash in due:
+            host, held = self.cluster.world.host(alias), self.ledger.held[alias, log]
+            if host.state == "paused":
+                self._gone.append((now_s, alias, incarnation, log, seq, batch_hash))
+                continue
+            still_there = seq < len(held) and held[seq].batch_hash == batch_hash
+            if still_there and host.alive and host.incarnation == incarnation:
+                self.broken(f"{alias} has not told that event {seq} of {log}, which it delivered, is gone", alias)
 
     def reread(self, delivery: Delivery) -> None:
         log, event = delivery.log, delivery.event

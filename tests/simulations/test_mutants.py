@@ -11,11 +11,7 @@ SEEDS_MAX = 200
 
 
 def test_each_invariant_has_a_mutant() -> None:
-    assert (
-        list(MUTANTS)
-        == sorted(invariant.name for invariant in INVARIANTS)[6:]
-        + sorted(invariant.name for invariant in INVARIANTS)[:6]
-    )
+    assert sorted(MUTANTS) == sorted(invariant.name for invariant in INVARIANTS)
 
 
 @pytest.mark.parametrize("name", MUTANTS)
