@@ -1,4 +1,4 @@
-"""Branches of several epochs: which is followed, from where, and what a liar about epochs can do; the questions to it."""
+"""Branches of several epochs: which is followed, from where, and what a liar about epochs can do."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_branch_of_a_later_epoch_takes_the_place_of_ours(theirs: list[Batch], 
 
 
 def test_another_branch_is_not_held_without_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until it proves to be of a later epoch: it is dropped from memory, our branch stays, and another source is sought."""
+    """Until it proves to be of a later epoch: it is dropped, our branch stays, and another source is sought."""
     monkeypatch.setattr("hydra_sync.sync.fetching.REBASE_BYTES_MAX", 3000)
     theirs = grown(TRUNK, *[2] * 12, 5, size=500)
     rig = Rig(held={AUTHOR: OURS})
