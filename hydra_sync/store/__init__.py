@@ -7,6 +7,7 @@
     <dir>/logs/<author hex>/standing.cbor               what the node owes others about the log (`standing`)
     <dir>/logs/<author hex>/cut.cbor                    only while the end of the log is taken out (`cutting`)
     <dir>/quarantine/                                   what was taken out, and why (`quarantine`)
+    <dir>/forks/<author hex>.cbor                       the proof that its author signed two histories (`proofs`)
 
 `open_store` is the door. Below it, from the bytes up: `scan` reads records and finds damage, `segment`
 writes them, `index` remembers where they are, `opening` makes a log sound again after a crash, `view`
