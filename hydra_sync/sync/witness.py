@@ -126,8 +126,8 @@ class Witness:
         """The author itself shows its log: perhaps we can be believed again about it (rule 11).
 
         ``held`` is what we hold, ``ballot`` (``signed`` as it came) what the author's present start asks
-        for, ``amnesiacs`` how many members, we among them, say that they are amnesiac. We take over the author's tip and ballot,
-        even if we hold more and had promised more.
+        for, ``amnesiacs`` how many members, we among them, say that they are amnesiac. We take over the
+        author's tip and ballot, even if we hold more and had promised more.
         """
         log, standing = held.log, self.standings[held.log]
         if not standing.amnesiac or held.holes or shown.state not in {LogState.OK, LogState.RECOVERING}:

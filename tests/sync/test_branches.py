@@ -1,4 +1,4 @@
-"""Branches of several epochs: which is followed, from where, and what a liar about epochs can do; the questions to it."""
+"""Branches of several epochs: which is followed, from where, and what a liar about epochs can do."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_branch_of_a_later_epoch_takes_the_place_of_ours(theirs: list[Batch], 
 
 
 def test_another_branch_is_not_held_without_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until it proves to be of a later epoch: it is dropped from memory, our branch stays, and another source is sought."""
+    """Until it proves to be of a later epoch: it is dropped from memory, and our branch stays."""
     monkeypatch.setattr("hydra_sync.sync.fetching.REBASE_BYTES_MAX", 3000)
     theirs = grown(TRUNK, *[2] * 12, 5, size=500)
     rig = Rig(held={AUTHOR: OURS})
@@ -293,3 +293,56 @@ def test_tools_take_no_part_in_agreement() -> None:
     assert isinstance(drop, Drop)
     assert drop.fault == "Prepare of a tool"
     assert rig.core.blame(99, "unknown links are no news") == []
+
+
+def test_who_broke_the_protocol_has_to_wait() -> None:
+    """For a while; and while its connection is being closed nothing more is sent on it."""
+    rig = Rig(held={AUTHOR: TRUNK})
+    rig.join(1, RELAY, {})
+    assert requests([Send(1, message) for message in sends(rig.say(1, fetch_all()), Fetch)]) == []
+    (drop,) = rig.say(1, Prepare(rig.members[RELAY], b"garbage"))
+    assert isinstance(drop, Drop)
+    more = grown_for(rig)
+    effects = rig.core.appended(rig.members[AUTHOR], tip_of(more), rig.now)
+    assert not [effect for effect in effects if isinstance(effect, Send | Read)]
+    rig.core.disconnect(1, "dropped", rig.now)
+    rig.core.connect(2, rig.members[RELAY], dialed=False, now=rig.now)
+    (drop,) = rig.say(2, hello_of(rig))
+    assert isinstance(drop, Drop)
+    assert "you broke the protocol" in drop.goodbye.text
+
+
+def fetch_all() -> Fetch:
+    return Fetch(7, RIG.members[AUTHOR], 0, None, EMPTY.hash, 1 << 20)
+
+
+def hello_of(rig: Rig) -> Hello:
+    return Hello(network=rig.network, agent="again", role=Role.NODE, store_id=bytes(16), founding=False)
+
+
+def test_a_search_that_finds_nothing_to_leave_goes_on_where_it_was() -> None:
+    """The other branch stands on our tip."""
+    rig = Rig(held={AUTHOR: OURS})
+    effects = rig.join(1, RELAY, {AUTHOR: LATER})
+    (locate,) = [effect for effect in effects if isinstance(effect, Locate)]
+    rig.core.located(locate, tip_of(OURS), rig.now)
+    state = rig.core._fetcher._logs[rig.members[AUTHOR]]
+    assert (state.base, state.intake.frontier) == (None, tip_of(OURS))
+
+
+def test_the_line_of_one_peer_is_no_progress_of_another() -> None:
+    """And none where nothing was waited for."""
+    rig = Rig(held={AUTHOR: TRUNK})
+    rig.join(1, AUTHOR, {AUTHOR: TRUNK})
+    rig.join(2, RELAY, {AUTHOR: TRUNK})
+    (asked,) = rig.core._fetcher._logs[rig.members[AUTHOR]].asked
+    assert asked.waiting_since is None
+    for link in (1, 2):
+        rig.core._fetcher.progress(link, rig.now + 1)
+    assert asked.waiting_since is None
+    rig.show(1, {AUTHOR: grown_for(rig)})
+    assert asked.waiting_since == rig.now
+    rig.core._fetcher.progress(2, rig.now + 1)
+    assert asked.waiting_since == rig.now
+    rig.core._fetcher.progress(1, rig.now + 1)
+    assert asked.waiting_since == rig.now + 1
