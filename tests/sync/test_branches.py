@@ -23,7 +23,8 @@ from hydra_sync.sync import (
     Send,
     SourceReplaced,
 )
-from hydra_sync.wire import Cancel, Data, End, EndReason, Fetch, Hello, LogState, LogTip, Prepare, Role, Tips
+from hydra_sync.sync.intake import Early
+from hydra_sync.wire import Cancel, Credit, Data, End, EndReason, Fetch, Hello, LogState, LogTip, Prepare, Role, Tips
 from tests.sync.pump import Rig, begin_epoch, next_batch, records, sends, tip_of
 
 AUTHOR, RELAY = 1, 2
@@ -125,17 +126,56 @@ def test_another_branch_is_not_held_without_bounds(monkeypatch: pytest.MonkeyPat
             if isinstance(effect, Locate):
                 effects += rig.core.located(effect, located(effect.seq, of_epoch=effect.of_epoch), rig.now)
     state = rig.core._fetcher._logs[rig.members[AUTHOR]]
-    held = 0
     for batch in theirs[fetch.start : -1]:
+        assert state.base is not None
         effects = rig.say(1, Data(fetch.request, batch.record))
-        held = max(held, sum(len(one.record) for one in state.other))
         assert not [effect for effect in effects if isinstance(effect, Append)]
         if state.base is None:
             break
-    assert state.base is None
-    assert state.other == []
+        assert sum(len(one.record) for one in state.other) <= 3000
+    assert (state.base, state.other, state.intake.frontier) == (None, [], tip_of(OURS))
+    assert len(sends(effects, Cancel)) == 1
+    assert [effect.why for effect in effects if isinstance(effect, SourceReplaced)] == [
+        "it holds another branch, and too much of it"
+    ]
+    assert requests(rig.show(1, {AUTHOR: theirs})) == []
+
+
+def test_runs_of_a_branch_that_was_given_up_do_not_reach_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those whose turn came at the same moment."""
+    monkeypatch.setattr("hydra_sync.sync.fetching.REBASE_BYTES_MAX", 3000)
+    theirs = grown(TRUNK, *[2] * 12, 5, size=500)
+    rig = Rig(held={AUTHOR: OURS})
+    rig.join(1, RELAY, {AUTHOR: OURS[:1]})
+    state = rig.core._fetcher._logs[rig.members[AUTHOR]]
+    state.leave_branch(tip_of(TRUNK))
+    for start in (9, 6, 3):
+        state.intake.add(Early(1, 1, tuple(theirs[start : start + 3])))
+    effects = rig.core._fetcher._drain(state, rig.now)
+    assert not [effect for effect in effects if isinstance(effect, Append)]
     assert state.intake.frontier == tip_of(OURS)
-    assert held <= 3000
+    assert state.intake.early == []
+
+
+def test_credit_does_not_wait_for_a_branch_that_came_to_nothing() -> None:
+    """What its source brought is never durable; the author, whom we follow now, is paid nevertheless."""
+    theirs = grown(TRUNK, *[2] * 12, 5)
+    rig = Rig(held={AUTHOR: OURS})
+    effects = rig.join(1, RELAY, {AUTHOR: theirs})
+    fetch = Fetch(0, RIG.members[AUTHOR], 0, None, EMPTY.hash, 0)
+    while not isinstance(answer := said(theirs, fetch), Data) or fetch.request == 0:
+        for effect in list(effects):
+            if isinstance(effect, Locate):
+                effects += rig.core.located(effect, located(effect.seq, of_epoch=effect.of_epoch), rig.now)
+        (fetch, *_) = requests(effects)
+        if not isinstance(said(theirs, fetch), Data):
+            effects = rig.say(1, said(theirs, fetch))
+    rig.say(1, Data(fetch.request, records(theirs[fetch.start : -1])))
+    rig.core.disconnect(1, "gone", rig.now)
+    more = grown(OURS, 3, size=600_000)
+    (fetch,) = requests(rig.join(2, AUTHOR, {AUTHOR: more}))
+    effects = rig.say(2, Data(fetch.request, records(more[fetch.start :])))
+    assert sends(rig.append_all(effects), Credit)
 
 
 def test_a_branch_is_left_for_nothing_when_its_source_goes() -> None:
