@@ -163,7 +163,7 @@ def test_credit_does_not_wait_for_a_branch_that_came_to_nothing() -> None:
     rig = Rig(held={AUTHOR: OURS})
     effects = rig.join(1, RELAY, {AUTHOR: theirs})
     fetch = Fetch(0, RIG.members[AUTHOR], 0, None, EMPTY.hash, 0)
-    while not isinstance(answer := said(theirs, fetch), Data) or fetch.request == 0:
+    while not isinstance(said(theirs, fetch), Data) or fetch.request == 0:
         for effect in list(effects):
             if isinstance(effect, Locate):
                 effects += rig.core.located(effect, located(effect.seq, of_epoch=effect.of_epoch), rig.now)
