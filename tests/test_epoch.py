@@ -334,7 +334,7 @@ def event_fields(**changes: object) -> list[object]:
     return list({**fields, **changes}.values())
 
 
-ONE, TWO, *_ = [[member, signed] for member, signed in sorted(GRANT.answers.items())]
+ONE, TWO, THREE = [[member, signed] for member, signed in sorted(GRANT.answers.items())]
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ ONE, TWO, *_ = [[member, signed] for member, signed in sorted(GRANT.answers.item
         {"founding": 0},
         {"answers": b""},
         {"answers": [TWO, ONE]},
-        {"answers": [ONE, ONE]},
+        {"answers": [ONE, ONE, TWO, THREE]},
         {"answers": [[*ONE, 1]]},
         {"answers": [[ONE[0], "signed"]]},
         {"answers": [["witness", ONE[1]]]},

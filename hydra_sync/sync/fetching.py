@@ -209,6 +209,8 @@ class Fetcher:
         for run, new in ready:
             if new:
                 effects += self._append(state, new)
+            if sum(len(batch.record) for batch in state.other) > REBASE_BYTES_MAX:
+                return [*effects, *self._give_up_branch(state, run.link)]
             stop = new[-1].header.stop if new else 0
             self._unpaid[state.log].append(_Unpaid(stop, run.link, run.request, run.size))
         effects += self._pay(state, state.intake.durable)
@@ -230,17 +232,26 @@ class Fetcher:
             state.base = None
             state.other.clear()
             return [Append(state.log, whole)]
-        if sum(len(batch.record) for batch in state.other) > REBASE_BYTES_MAX:
-            state.keep_branch()
         return []
+
+    def _give_up_branch(self, state: LogSync, link: int) -> list[Effect]:
+        """Another branch is too long to be held until it proves to be of a later epoch."""
+        peer = self._sessions[link].peer
+        state.refused_until[link] = math.inf
+        state.keep_branch()
+        cancels = [effect for asked in state.asked for effect in self._cancel(asked)]
+        return [*cancels, SourceReplaced(state.log, peer, "it holds another branch, and too much of it")]
 
     def _pay(self, state: LogSync, tip: Tip) -> list[Effect]:
         unpaid = self._unpaid[state.log]
         effects: list[Effect] = []
-        while unpaid and unpaid[0].stop <= tip.next_seq:
+        while unpaid:
+            asked = self._find(unpaid[0].link, unpaid[0].request)
+            is_over = asked is None or asked.cancelled  # what it brought may never become durable
+            if unpaid[0].stop > tip.next_seq and not is_over:
+                break
             due = unpaid.popleft()
-            asked = self._find(due.link, due.request)
-            if asked is not None and not asked.cancelled and (credit := asked.durable(due.size)):
+            if asked is not None and not is_over and (credit := asked.durable(due.size)):
                 effects.append(Send(due.link, Credit(due.request, credit)))
         return effects
 

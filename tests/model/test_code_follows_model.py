@@ -145,7 +145,7 @@ def test_a_late_ballot_is_not_answered_in_its_epoch() -> None:
 
 
 def test_who_was_reminded_of_a_ballot_can_show_it() -> None:
-    """Dave takes over a ballot that comes to nothing; the next start gets a lower one, which he could never follow."""
+    """Dave takes over a ballot that comes to nothing. The next start gets a lower epoch, which he cannot follow."""
     one = follow(
         4,
         (Act.CRASH, 0),

@@ -23,7 +23,8 @@ from hydra_sync.sync import (
     Send,
     SourceReplaced,
 )
-from hydra_sync.wire import Cancel, Data, End, EndReason, Fetch, Hello, LogState, LogTip, Prepare, Role, Tips
+from hydra_sync.sync.intake import Early
+from hydra_sync.wire import Cancel, Credit, Data, End, EndReason, Fetch, Hello, LogState, LogTip, Prepare, Role, Tips
 from tests.sync.pump import Rig, begin_epoch, next_batch, records, sends, tip_of
 
 AUTHOR, RELAY = 1, 2
@@ -107,7 +108,7 @@ def test_a_branch_of_a_later_epoch_takes_the_place_of_ours(theirs: list[Batch], 
 
 
 def test_another_branch_is_not_held_without_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until it proves to be of a later epoch: it is dropped, our branch stays, and another source is sought."""
+    """Until it proves to be of a later epoch: it is dropped from memory, and our branch stays."""
     monkeypatch.setattr("hydra_sync.sync.fetching.REBASE_BYTES_MAX", 3000)
     theirs = grown(TRUNK, *[2] * 12, 5, size=500)
     rig = Rig(held={AUTHOR: OURS})
@@ -125,17 +126,56 @@ def test_another_branch_is_not_held_without_bounds(monkeypatch: pytest.MonkeyPat
             if isinstance(effect, Locate):
                 effects += rig.core.located(effect, located(effect.seq, of_epoch=effect.of_epoch), rig.now)
     state = rig.core._fetcher._logs[rig.members[AUTHOR]]
-    held = 0
     for batch in theirs[fetch.start : -1]:
+        assert state.base is not None
         effects = rig.say(1, Data(fetch.request, batch.record))
-        held = max(held, sum(len(one.record) for one in state.other))
         assert not [effect for effect in effects if isinstance(effect, Append)]
         if state.base is None:
             break
-    assert state.base is None
-    assert state.other == []
+        assert sum(len(one.record) for one in state.other) <= 3000
+    assert (state.base, state.other, state.intake.frontier) == (None, [], tip_of(OURS))
+    assert len(sends(effects, Cancel)) == 1
+    assert [effect.why for effect in effects if isinstance(effect, SourceReplaced)] == [
+        "it holds another branch, and too much of it"
+    ]
+    assert requests(rig.show(1, {AUTHOR: theirs})) == []
+
+
+def test_runs_of_a_branch_that_was_given_up_do_not_reach_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those whose turn came at the same moment."""
+    monkeypatch.setattr("hydra_sync.sync.fetching.REBASE_BYTES_MAX", 3000)
+    theirs = grown(TRUNK, *[2] * 12, 5, size=500)
+    rig = Rig(held={AUTHOR: OURS})
+    rig.join(1, RELAY, {AUTHOR: OURS[:1]})
+    state = rig.core._fetcher._logs[rig.members[AUTHOR]]
+    state.leave_branch(tip_of(TRUNK))
+    for start in (9, 6, 3):
+        state.intake.add(Early(1, 1, tuple(theirs[start : start + 3])))
+    effects = rig.core._fetcher._drain(state, rig.now)
+    assert not [effect for effect in effects if isinstance(effect, Append)]
     assert state.intake.frontier == tip_of(OURS)
-    assert held <= 3000
+    assert state.intake.early == []
+
+
+def test_credit_does_not_wait_for_a_branch_that_came_to_nothing() -> None:
+    """What its source brought is never durable; the author, whom we follow now, is paid nevertheless."""
+    theirs = grown(TRUNK, *[2] * 12, 5)
+    rig = Rig(held={AUTHOR: OURS})
+    effects = rig.join(1, RELAY, {AUTHOR: theirs})
+    fetch = Fetch(0, RIG.members[AUTHOR], 0, None, EMPTY.hash, 0)
+    while not isinstance(said(theirs, fetch), Data) or fetch.request == 0:
+        for effect in list(effects):
+            if isinstance(effect, Locate):
+                effects += rig.core.located(effect, located(effect.seq, of_epoch=effect.of_epoch), rig.now)
+        (fetch, *_) = requests(effects)
+        if not isinstance(said(theirs, fetch), Data):
+            effects = rig.say(1, said(theirs, fetch))
+    rig.say(1, Data(fetch.request, records(theirs[fetch.start : -1])))
+    rig.core.disconnect(1, "gone", rig.now)
+    more = grown(OURS, 3, size=600_000)
+    (fetch,) = requests(rig.join(2, AUTHOR, {AUTHOR: more}))
+    effects = rig.say(2, Data(fetch.request, records(more[fetch.start :])))
+    assert sends(rig.append_all(effects), Credit)
 
 
 def test_a_branch_is_left_for_nothing_when_its_source_goes() -> None:
@@ -293,3 +333,56 @@ def test_tools_take_no_part_in_agreement() -> None:
     assert isinstance(drop, Drop)
     assert drop.fault == "Prepare of a tool"
     assert rig.core.blame(99, "unknown links are no news") == []
+
+
+def test_who_broke_the_protocol_has_to_wait() -> None:
+    """For a while; and while its connection is being closed nothing more is sent on it."""
+    rig = Rig(held={AUTHOR: TRUNK})
+    rig.join(1, RELAY, {})
+    assert requests([Send(1, message) for message in sends(rig.say(1, fetch_all()), Fetch)]) == []
+    (drop,) = rig.say(1, Prepare(rig.members[RELAY], b"garbage"))
+    assert isinstance(drop, Drop)
+    more = grown_for(rig)
+    effects = rig.core.appended(rig.members[AUTHOR], tip_of(more), rig.now)
+    assert not [effect for effect in effects if isinstance(effect, Send | Read)]
+    rig.core.disconnect(1, "dropped", rig.now)
+    rig.core.connect(2, rig.members[RELAY], dialed=False, now=rig.now)
+    (drop,) = rig.say(2, hello_of(rig))
+    assert isinstance(drop, Drop)
+    assert "you broke the protocol" in drop.goodbye.text
+
+
+def fetch_all() -> Fetch:
+    return Fetch(7, RIG.members[AUTHOR], 0, None, EMPTY.hash, 1 << 20)
+
+
+def hello_of(rig: Rig) -> Hello:
+    return Hello(network=rig.network, agent="again", role=Role.NODE, store_id=bytes(16), founding=False)
+
+
+def test_a_search_that_finds_nothing_to_leave_goes_on_where_it_was() -> None:
+    """The other branch stands on our tip."""
+    rig = Rig(held={AUTHOR: OURS})
+    effects = rig.join(1, RELAY, {AUTHOR: LATER})
+    (locate,) = [effect for effect in effects if isinstance(effect, Locate)]
+    rig.core.located(locate, tip_of(OURS), rig.now)
+    state = rig.core._fetcher._logs[rig.members[AUTHOR]]
+    assert (state.base, state.intake.frontier) == (None, tip_of(OURS))
+
+
+def test_the_line_of_one_peer_is_no_progress_of_another() -> None:
+    """And none where nothing was waited for."""
+    rig = Rig(held={AUTHOR: TRUNK})
+    rig.join(1, AUTHOR, {AUTHOR: TRUNK})
+    rig.join(2, RELAY, {AUTHOR: TRUNK})
+    (asked,) = rig.core._fetcher._logs[rig.members[AUTHOR]].asked
+    assert asked.waiting_since is None
+    for link in (1, 2):
+        rig.core._fetcher.progress(link, rig.now + 1)
+    assert asked.waiting_since is None
+    rig.show(1, {AUTHOR: grown_for(rig)})
+    assert asked.waiting_since == rig.now
+    rig.core._fetcher.progress(2, rig.now + 1)
+    assert asked.waiting_since == rig.now
+    rig.core._fetcher.progress(1, rig.now + 1)
+    assert asked.waiting_since == rig.now + 1

@@ -132,6 +132,15 @@ def test_a_word_reaches_only_as_far_as_we_hold() -> None:
     assert BecameStable(one.members[1], 3) in one.say(1, Stable(0, UINT_MAX))
 
 
+def test_our_word_is_given_to_who_connects() -> None:
+    """Where a member needs to hear of more than the author and itself; as soon as something is stable."""
+    log = Rig(5).log(0, 3)
+    one = Rig(5, held={0: log})
+    assert told(one.join(1, 1, {0: log}), Stable) == []
+    one.join(2, 2, {0: log})
+    assert told(one.join(3, 3, {}), Stable) == [3]
+
+
 def test_a_claimed_epoch_of_our_log_pushes_our_ballot_only_so_far() -> None:
     """Numbers last for ever."""
     one = Rig(4, start=START)
