@@ -217,7 +217,7 @@ class _Recovery:
             for start, stop in _missing(member):
                 yield f"{whose}: events [{start}, {stop}) are NOT here"
             if member.me:
-                begun = f"epoch {self.epoch} has begun" if self.epoch else f"epoch {status.start.epoch} goes on"
+                begun = f"epoch {self.epoch} has begun" if self.epoch else "no new epoch has begun"
                 yield f"{whose}: {begun}"
         for key in self.without:
             alias = self.config.alias(key)
