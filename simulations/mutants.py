@@ -21,6 +21,7 @@ from hydra_sync.identity import MemberKey
 from hydra_sync.node import Event, meeting, reading
 from hydra_sync.node.engine import Engine
 from hydra_sync.node.events import events_of
+from hydra_sync.node.node import Delivery
 from hydra_sync.ranges import SeqRange
 from hydra_sync.store.log import Log
 from hydra_sync.store.segment import Segment
@@ -190,9 +191,11 @@ def _never_sync_replicas(patches: Patches) -> None:
 
 
 def _count_from_the_start_of_the_read(patches: Patches) -> None:
-    def shifted(log: MemberKey, batch: Batch, *, start: int, stop: int | None = None) -> Iterator[Event]:
+    def shifted(
+        log: MemberKey, batch: Batch, *, start: int, stop: int | None = None, epochs: bool = False
+    ) -> Iterator[Event]:
         first = max(start, batch.header.first_seq)
-        whole = events_of(log, batch, start=0)
+        whole = events_of(log, batch, start=0, epochs=epochs)
         for seq, event in enumerate(whole, first):
             if (stop is None or seq < stop) and seq < batch.header.stop:
                 yield replace(event, seq=seq)
@@ -207,8 +210,10 @@ def _trust_relays(patches: Patches) -> None:
 def _resume_behind_the_cursor(patches: Patches) -> None:
     follow = Node.follow
 
-    def late(self: Node, log: str | bytes, start: int = 0) -> object:
-        return follow(self, log, start + 1 if start else 0)
+    def late(
+        self: Node, log: str | bytes, start: int = 0, *, delivery: Delivery = "uniform", epochs: bool = False
+    ) -> object:
+        return follow(self, log, start + 1 if start else 0, delivery=delivery, epochs=epochs)
 
     patches.set(Node, "follow", late)
 
@@ -229,8 +234,10 @@ def _forget_what_was_cancelled(patches: Patches) -> None:
 
 
 def _date_events_on_arrival(patches: Patches) -> None:
-    def dated(log: MemberKey, batch: Batch, *, start: int, stop: int | None = None) -> Iterator[Event]:
-        for event in events_of(log, batch, start=start, stop=stop):
+    def dated(
+        log: MemberKey, batch: Batch, *, start: int, stop: int | None = None, epochs: bool = False
+    ) -> Iterator[Event]:
+        for event in events_of(log, batch, start=start, stop=stop, epochs=epochs):
             yield replace(event, time_us=current_host().wall_clock())
 
     patches.set(reading, "events_of", dated)
