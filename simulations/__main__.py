@@ -31,7 +31,7 @@ mutant_option = click.option(
     "--mutant",
     type=click.Choice(list(_MUTANTS)),
     metavar=f"[{'|'.join(MUTANTS)}|...]",
-    help="Run a product with a bug, or without a rule, which an invariant must find in a story of its own (see list).",
+    help="Run a product that has a bug or lacks a rule, which an invariant must find in a scenario of its own.",
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import trio
 
@@ -21,6 +21,7 @@ from hydra_sync.identity import MemberKey
 from hydra_sync.node import Event, meeting, reading
 from hydra_sync.node.engine import Engine
 from hydra_sync.node.events import events_of
+from hydra_sync.node.node import Delivery
 from hydra_sync.ranges import SeqRange
 from hydra_sync.store.log import Log
 from hydra_sync.store.segment import Segment
@@ -209,8 +210,10 @@ def _trust_relays(patches: Patches) -> None:
 def _resume_behind_the_cursor(patches: Patches) -> None:
     follow = Node.follow
 
-    def late(self: Node, log: str | bytes, start: int = 0, **how: Any) -> object:
-        return follow(self, log, start + 1 if start else 0, **how)
+    def late(
+        self: Node, log: str | bytes, start: int = 0, *, delivery: Delivery = "uniform", epochs: bool = False
+    ) -> object:
+        return follow(self, log, start + 1 if start else 0, delivery=delivery, epochs=epochs)
 
     patches.set(Node, "follow", late)
 
