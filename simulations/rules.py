@@ -92,7 +92,7 @@ def _take_part_at_once(patches: Patches) -> None:
     async def remember(*_: object) -> None:
         return None
 
-    patches.set(directory, "_forget", remember)
+    patches.set(directory, "forget", remember)
     patches.set(Witness, "forget", lambda self, why, *, but=None: [])
 
 
