@@ -81,6 +81,7 @@ def test_r_answers_begin_an_epoch(count: int) -> None:
     assert begin.epoch == 3
     assert one.phase is Phase.SEALING
     assert one.step(EMPTY) == []
+    assert not one.is_ready  # until the epoch batch is durable
     assert one.step(Tip(3, 1, b"\x09" * 32)) == []
     assert one.is_ready
 
