@@ -200,6 +200,12 @@ def test_damaged_store_files_are_made_again(cli: Cli, start: Start, trio_home: P
     assert any(line.startswith("made store.toml again from the configuration") for line in done.seen)
     assert any("its own log: events [0, 5) are here, none had to be fetched" in line for line in done.seen)
 
+    flip(next(Path("carol/logs").glob("*/standing.cbor")), 40)
+    assert "hydra-sync recover" in cli("run", *of("carol")).err
+    mended = start("recover", *of("carol"))
+    assert mended.wait() == 0
+    assert any("again, as that of a node that forgot" in line for line in mended.seen)
+
     Path("carol/logs", "ab" * 32).mkdir()
     again = start("recover", *of("carol"))
     assert again.wait() == 0
