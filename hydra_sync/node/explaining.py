@@ -71,7 +71,8 @@ def _silent(status: Status, member: MemberStatus) -> str:
 
 def _away(member: MemberStatus) -> str:
     if member.last_error:
-        return f"not connected: {member.last_error}"
+        hint = "; does another process run with this node's key?" if "connected already" in member.last_error else ""
+        return f"not connected: {member.last_error}{hint}"
     return "not connected" if member.address else "not connected, and no address is known"
 
 

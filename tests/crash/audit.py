@@ -116,6 +116,11 @@ def event_ids(records: bytes) -> tuple[str, ...]:
         events = cbor2.loads(records[body_at:stop])
         if header[2] != len(ids) or header[3] != len(events):
             raise ValueError(f"a record of {len(events)} events says {header[2:4]} and stands at seq {len(ids)}")
-        ids += [cbor2.loads(event)[1] for event in events]
+        ids += [_id(cbor2.loads(event)) for event in events]
         at = stop
     return tuple(ids)
+
+
+def _id(event: list[object]) -> str:
+    """An event's own id; one that begins an epoch is the log's, and never acknowledged."""
+    return f"epoch {event[2]}" if event[0] == "hydra-sync epoch" else str(event[1])

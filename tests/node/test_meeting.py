@@ -8,7 +8,7 @@ import trio
 
 from hydra_sync import Address
 from hydra_sync.sync import Connected
-from tests.node.network import NetworkMaker, connected, holds, until
+from tests.node.network import NetworkMaker, connected, free_port, holds, until
 from tests.node.proxy import open_proxy
 
 
@@ -82,3 +82,22 @@ async def test_nobody_home_is_said(make_network: NetworkMaker) -> None:
         with trio.move_on_after(0.5):
             await trio.sleep_forever()
         assert not connected(alice, "bob")()
+
+
+async def test_a_member_moves_to_another_port(make_network: NetworkMaker) -> None:
+    """Nobody else restarts: it dials, says where it listens now, and is reached there when it is lost again."""
+    network = make_network("alice", "bob")
+    async with network.node("alice") as alice:
+        async with network.node("bob") as bob:
+            await until(connected(alice, "bob"))
+            old = bob.address
+        moved = Address("127.0.0.1", free_port())
+        network.configs["bob"] = replace(network.configs["bob"], listen=moved, advertise=moved)
+        async with network.node("bob") as bob:
+            await until(lambda: alice.status().members[1].address == str(moved), "alice knowing the new address")
+            assert bob.address == moved != old
+        network.hidden("alice", seen_from="bob")  # from now on only alice can dial
+        async with network.node("bob") as bob:
+            await until(connected(alice, "bob"))
+            await alice.append("x")
+            await until(holds(bob, "alice", 1))
