@@ -80,7 +80,13 @@ def _log(status: Status, member: MemberStatus) -> Iterator[str]:
     log, name = member.log, "its own" if member.me else f"{member.alias}'s"
     reach = max(log.tip.next_seq, log.target)
     here = f"has {log.tip.next_seq} of {reach}" if reach > log.tip.next_seq else f"has {log.tip.next_seq}"
-    if log.state == "amnesiac":
+    if log.forked_at is not None:
+        proof = f"forks/{member.key}.cbor"
+        yield (
+            f"{name} log is forked: two histories were signed from {log.forked_at} on; what lies before is kept and "
+            f"delivered, and nothing after. The proof is {proof} in the store: hydra-sync fork-proof verify shows it"
+        )
+    elif log.state == "amnesiac":
         waits = "" if member.me else f", {_reminder(status, member)}"
         yield f"amnesiac for {name} log: {here}{waits}"
     elif log.state == "recovering" and not member.me:
@@ -91,7 +97,7 @@ def _log(status: Status, member: MemberStatus) -> Iterator[str]:
         yield f"{name} log: {here}" + ("" if member.connected else f"; {member.alias} is {_away(member)}")
     for hole in log.holes:
         yield f"{name} log: events {hole} are damaged here"
-    if log.tip.next_seq > log.stable and status.start.ready:
+    if log.tip.next_seq > log.stable and status.start.ready and log.forked_at is None:
         yield f"{name} log is stable, durable on a majority, up to {log.stable} of {log.tip.next_seq}"
 
 

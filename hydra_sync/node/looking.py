@@ -89,4 +89,5 @@ def _log(engine: Engine, member: Member) -> LogStatus:
         target=target,
         stable=agreement.stability.stable.get(member.key, 0),
         promised=standing.promised,
+        forked_at=engine.replicator.forks.position(member.key),
     )

@@ -19,7 +19,7 @@ class LogStatus:
     lag: int
     holes: tuple[SeqRange, ...]
     state: str = "ok"
-    """What our word about the log is worth: ok, founding, recovering or amnesiac."""
+    """What our word about the log is worth: ok, founding, recovering, amnesiac, or forked."""
     why: str = ""
     """Why it is amnesiac."""
     target: int = 0
@@ -28,6 +28,8 @@ class LogStatus:
     """The first seq that is not known to be durable on a majority."""
     promised: int = 0
     """The latest epoch that we promised to its author; 0 is none."""
+    forked_at: int | None = None
+    """From where on its author signed two histories, proven; the proof is in the store, below ``forks``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from hydra_sync import Node, SeqRange
 from hydra_sync.chain import Tip
 from hydra_sync.errors import ForkedError
 from hydra_sync.fork import decode_proof
+from hydra_sync.node.explaining import explain
 from hydra_sync.sync import Disconnected, Fetched, Fetching, Forked, SourceReplaced
 from hydra_sync.sync.asking import Asked
 from tests.node.forged import make_chain, write_log
@@ -205,6 +206,8 @@ async def test_two_histories_of_one_author_are_proven(make_network: NetworkMaker
         for node in (bob, carol):
             with pytest.raises(ForkedError, match="alice's log is forked at event"):
                 await values(node, "alice", 10)
+        (forked,) = [line for line in explain(bob.status()) if "forked" in line]
+        assert f"forks/{config.key.member.hex()}.cbor" in forked
         proofs = [decode_proof(path.read_bytes()) for path in sorted(network.directory.glob("*/forks/*.cbor"))]
         assert len(proofs) == 2
         assert proofs[0] == proofs[1]
