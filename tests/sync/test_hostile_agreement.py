@@ -293,3 +293,24 @@ def test_a_ballot_is_not_taken_for_that_of_another_epoch() -> None:
         (stands,) = standings(one.show(1, {1: LogTip(one.members[1], Tip(4, 3, log[-1].hash))}))
         assert (stands.promised, stands.start) == (4, start)
         assert bool(stands.ballot) == bool(start)
+
+
+def test_a_disk_that_went_back_may_have_lost_replicas_too() -> None:
+    """An author that starts and learns of more than its disk holds forgets what it held for others, not its own log."""
+    one = rig(peers=(1, 2), starts=True)
+    tip = Tip(0, 4, b"\x04" * 32)
+    effects: list[Effect] = []
+    for witness in (1, 2):
+        made = Answer(1, START, tip, True, STORE).sign(one.keys[witness], one.network, one.members[0])
+        effects += one.say(witness, Promise(one.members[0], one.members[witness], made))
+    assert LostDisk(4) in effects
+    forgot = [effect.log for effect in effects if isinstance(effect, Persist) and effect.standing.amnesiac]
+    assert sorted(forgot) == one.members[1:]
+
+
+def test_a_promise_is_given_to_who_asks() -> None:
+    """Not when something else about the log has become durable."""
+    promised = Standing(promised=5, start=START, answer=b"answer", ballot=b"signed")
+    one = Rig(4, standings={1: promised})
+    one.join(1, 1, {})
+    assert told(one.core.persisted(one.members[1], promised), Promise) == []
