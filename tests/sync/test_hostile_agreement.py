@@ -14,8 +14,8 @@ from hydra_sync.identity import MemberKey
 from hydra_sync.limits import BALLOT_JUMP_MAX, PASSED_MAX, UINT_MAX
 from hydra_sync.standing import Standing
 from hydra_sync.sync import BecameStable, BeginEpoch, Drop, Effect, EndFounding, LostDisk, Persist, Send
-from hydra_sync.wire import LogTip, Message, Prepare, Promise, Refuse, Stable
-from tests.sync.pump import Rig, make_log, sends
+from hydra_sync.wire import LogState, LogTip, Message, Prepare, Promise, Refuse, Stable
+from tests.sync.pump import Rig, make_log, sends, tip_of
 
 START, STORE = b"\x05" * 16, bytes(16)
 STRANGER = MemberKey(b"\x77" * 32)
@@ -251,3 +251,66 @@ def test_a_recovered_store_that_proves_is_unknown_until_it_is_shown_its_log() ->
     assert not [effect for effect in effects if isinstance(effect, LostDisk)]
     held = Rig(4, standings=lost, start=START, held={0: one.log(0, 2)})
     assert not held.core.agreement.witness.unknown
+
+
+# What counts as the author's own word
+
+
+def standings(effects: Sequence[Effect]) -> list[Standing]:
+    return [effect.standing for effect in effects if isinstance(effect, Persist)]
+
+
+def test_only_the_author_is_refused_its_epoch() -> None:
+    """Another member that shows a tip of the log below our promise may just be behind."""
+    log = Rig(4).log(1, 3)
+    one = Rig(4, held={1: log}, standings={1: Standing(promised=5, ballot=b"signed")})
+    assert told(one.join(2, 2, {1: log}), Refuse) == []
+    assert told(one.join(1, 1, {1: log}), Refuse) == [1]
+
+
+def test_a_ballot_through_a_relay_does_not_take_the_place_of_the_authors_own() -> None:
+    """It may be old. Two of five must have forgotten before an author that starts can remind us."""
+    log = Rig(5).log(1, 3)
+    one = Rig(5, held={1: log}, standings={1: Standing(amnesiac=True)})
+    tip = tip_of(log)
+    one.join(1, 1, {1: LogTip(one.members[1], tip, state=LogState.RECOVERING)})
+    own = ballot(one, 1, 7)
+    assert standings(one.say(1, own)) == []
+    one.join(2, 2, {})
+    assert standings(one.say(2, ballot(one, 1, 3))) == []
+    (stands,) = standings(one.join(3, 3, {1: LogTip(one.members[1], EMPTY, state=LogState.AMNESIAC)}))
+    assert (stands.promised, stands.ballot, stands.counted) == (7, own.ballot, tip)
+
+
+def test_a_ballot_is_not_taken_for_that_of_another_epoch() -> None:
+    """Of an author that appends the epoch counts, and the ballot only if it is that one's."""
+    log = Rig(5).log(1, 3)
+    for number, start in ((7, b""), (4, START)):
+        one = Rig(5, held={1: log}, standings={1: Standing(amnesiac=True)})
+        one.core.held[one.members[1]] = LogTip(one.members[1], Tip(4, 3, log[-1].hash))
+        one.join(1, 1, {1: LogTip(one.members[1], Tip(4, 3, log[-1].hash), state=LogState.FOUNDING)})
+        assert standings(one.say(1, ballot(one, 1, number))) == []
+        (stands,) = standings(one.show(1, {1: LogTip(one.members[1], Tip(4, 3, log[-1].hash))}))
+        assert (stands.promised, stands.start) == (4, start)
+        assert bool(stands.ballot) == bool(start)
+
+
+def test_a_disk_that_went_back_may_have_lost_replicas_too() -> None:
+    """An author that starts and learns of more than its disk holds forgets what it held for others, not its own log."""
+    one = rig(peers=(1, 2), starts=True)
+    tip = Tip(0, 4, b"\x04" * 32)
+    effects: list[Effect] = []
+    for witness in (1, 2):
+        made = Answer(1, START, tip, True, STORE).sign(one.keys[witness], one.network, one.members[0])
+        effects += one.say(witness, Promise(one.members[0], one.members[witness], made))
+    assert LostDisk(4) in effects
+    forgot = [effect.log for effect in effects if isinstance(effect, Persist) and effect.standing.amnesiac]
+    assert sorted(forgot) == one.members[1:]
+
+
+def test_a_promise_is_given_to_who_asks() -> None:
+    """Not when something else about the log has become durable."""
+    promised = Standing(promised=5, start=START, answer=b"answer", ballot=b"signed")
+    one = Rig(4, standings={1: promised})
+    one.join(1, 1, {})
+    assert told(one.core.persisted(one.members[1], promised), Promise) == []
