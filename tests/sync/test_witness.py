@@ -78,7 +78,7 @@ def test_a_later_promise_takes_the_earlier_ones_place() -> None:
     assert (given.number, given.start) == (6, OTHER_START)
 
 
-@pytest.mark.parametrize(("number", "start"), [(5, OTHER_START), (4, START), (4, OTHER_START), (1, START)])
+@pytest.mark.parametrize(("number", "start"), [(5, OTHER_START), (4, OTHER_START), (1, OTHER_START)])
 def test_nothing_is_promised_up_to_a_promise(number: int, start: bytes) -> None:
     """The refusal carries the ballot, so that the author may believe it."""
     one = witness()
@@ -86,6 +86,14 @@ def test_nothing_is_promised_up_to_a_promise(number: int, start: bytes) -> None:
     said, effects = ask(one, number, start=start)
     assert effects == []
     assert said == Refuse(LOG, ME.member, 5, Ballot(5, START, STORE).sign(AUTHOR, NETWORK))
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_an_older_ballot_of_the_same_start_came_late(number: int) -> None:
+    """It is not even refused: its author has asked for more since, and would ask again for nothing."""
+    one = witness()
+    persist(one, ask(one)[1])
+    assert ask(one, number, start=START) == (None, [])
 
 
 @pytest.mark.parametrize("number", [1, 2])
