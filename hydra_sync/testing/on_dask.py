@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Final
+from typing import Any, Final
 
 from hydra_sync.errors import UsageError
 from hydra_sync.testing.pool import Answer, Call, call_chunk
@@ -60,12 +60,23 @@ def call_all_on_dask(
         cores = max(1, sum(client.nthreads().values()))
         todo = list(calls)
         futures = {client.submit(call_chunk, chunk, pure=False): chunk for chunk in _chunks(todo, cores, chunk_max)}
+        killed: list[Call] = []
         for future in distributed.as_completed(list(futures)):
-            chunk = futures[future]
-            trouble = future.exception()
-            lost = [Answer(error=type(trouble).__name__, message=str(trouble))] * len(chunk)
-            for call, answer in zip(chunk, lost if trouble is not None else future.result(), strict=True):
-                on_answer(call, answer)
+            if isinstance(future.exception(), distributed.scheduler.KilledWorker):
+                killed += futures[future]
+            else:
+                _give(futures[future], future, on_answer)
+        # Dask blames all that was on a worker when it died. Each alone, the guilty ones are found.
+        for call in killed:
+            _give([call], client.submit(call_chunk, [call], pure=False), on_answer)
+
+
+def _give(chunk: list[Call], future: Any, on_answer: Callable[[Call, Answer], None]) -> None:
+    """Hand on what came of a chunk; the future is Dask's, which has no types."""
+    trouble = future.exception()
+    lost = [Answer(error=type(trouble).__name__, message=str(trouble))] * len(chunk)
+    for call, answer in zip(chunk, lost if trouble is not None else future.result(), strict=True):
+        on_answer(call, answer)
 
 
 @contextmanager
