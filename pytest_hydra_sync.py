@@ -7,19 +7,30 @@ package being imported. What simulations are as tests is in `hydra_sync.testing.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
+from collections.abc import Callable
 
 import pytest
 
 __all__: list[str] = []
 
 
+def _from(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {least} on")
+        return int(text)
+
+    return number
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options that choose seeds."""
     group = parser.getgroup("simulation", "simulations (hydra-sync)")
-    group.addoption("--sim-seeds", type=int, metavar="N", help="run the first N seeds of every simulation")
-    group.addoption("--sim-seed", type=int, metavar="S", help="run this seed of every simulation, and no other")
+    group.addoption("--sim-seeds", type=_from(1), metavar="N", help="run the first N seeds of every simulation")
+    group.addoption("--sim-seed", type=_from(0), metavar="S", help="run this seed of every simulation, and no other")
 
 
 def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: object) -> pytest.Item | None:

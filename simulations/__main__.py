@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from hydra_sync.cli.campaigning import SEEDS, run_many, run_one
-from hydra_sync.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE
+from hydra_sync.cli.exits import EXIT_DISK, EXIT_INTERRUPTED, EXIT_USAGE
 from hydra_sync.cli.options import json_option
 from hydra_sync.cli.simulate import campaign_options, single_options, take_campaign, take_single
 from hydra_sync.errors import UsageError
@@ -119,6 +119,9 @@ def main() -> None:
     except UsageError as error:
         click.echo(f"simulations: {error}", err=True)
         code = EXIT_USAGE
+    except OSError as error:
+        click.echo(f"simulations: {error.filename or 'disk'}: {error.strerror}", err=True)
+        code = EXIT_DISK
     except (click.Abort, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
     sys.exit(code)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Final
+from typing import Final, get_args
 
 import trio
 
@@ -37,11 +37,11 @@ from hydra_sync.testing.invariants_liveness import LIVENESS
 from hydra_sync.testing.invariants_safety import SAFETY
 from hydra_sync.testing.ledger import Ledger
 from hydra_sync.testing.member import Member, configurations
-from hydra_sync.testing.operations import Operation, Phase
+from hydra_sync.testing.operations import OPERATIONS, Operation, Phase
 from hydra_sync.testing.platter import Keep
 from hydra_sync.testing.scenario import Setup
 from hydra_sync.testing.settling import audit, choose_core, strand, wait_for
-from hydra_sync.testing.swarm import kind_of
+from hydra_sync.testing.swarm import KINDS, kind_of
 from hydra_sync.testing.world import World
 
 __all__ = ["INVARIANTS", "Cluster", "open_cluster"]
@@ -234,13 +234,16 @@ class Cluster:
 
     @asynccontextmanager
     async def faults(self, **kinds: bool) -> AsyncIterator[Injector]:
-        """In this block, the faults of the setup's plan happen: all of them, or only these ``kinds``.
+        """In this block, the faults of the setup's plan happen: all of them, only these ``kinds``, or all but those.
 
         Kinds have the names that `Swarm` knows, such as ``crash``, ``torn`` and ``one_way``. Times in
         the plan count from the beginning of the block. At its end links are whole and hosts are up.
         """
-        wanted = [name for name, on in kinds.items() if on]
-        plan = [fault for fault in self.setup.plan if not kinds or kind_of(fault) in wanted]
+        for name in kinds:
+            if name not in KINDS:
+                raise UsageError(f"there is no kind of fault {name!r}; there are {', '.join(KINDS)}")
+        wanted = [name for name in KINDS if kinds.get(name, not any(kinds.values()))]
+        plan = [fault for fault in self.setup.plan if kind_of(fault) in wanted]
         injector = self.inject(plan)
         yield injector
         self._stop(injector)
@@ -278,6 +281,12 @@ class Cluster:
         """
         self.member(alias)
         operation: Operation = _OPERATIONS.get(op, op)  # type: ignore[arg-type]  # what is no other name is our own
+        if operation not in OPERATIONS:
+            raise UsageError(f"there is no operation {op!r}; there are {', '.join((*_OPERATIONS, *OPERATIONS))}")
+        if nth < 1 or delay_s < 0 or down_s < 0 or phase not in get_args(Phase) or keep not in get_args(Keep):
+            given = f"nth={nth}, phase={phase!r}, keep={keep!r}, delay_s={delay_s}, down_s={down_s}"
+            phases, keeps = ", ".join(get_args(Phase)), ", ".join(get_args(Keep))
+            raise UsageError(f"crash_at({given}): nth is 1 or more, times 0 or more, phase {phases}, keep {keeps}")
         when = On(alias, operation, nth, phase=phase, delay_ns=nanoseconds(delay_s))
         Injector(self.world, [Crash(when, alias, down_ns=nanoseconds(down_s), keep=keep)])
 

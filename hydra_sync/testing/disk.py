@@ -1,6 +1,7 @@
 """The simulated twin of `hydra_sync.disk.Disk`: a disk per host, with everything that disks do wrong.
 
-Does no real I/O. Every call takes a little virtual time, and is a point where a crash may be armed.
+Does no real I/O. Every call is a point where a crash may be armed, and takes a little virtual time: what
+short ones take adds up, and is waited for by the call that makes it `PATIENCE_NS`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ DISK_EFFECTS: Final = ("read_error", "write_error", "sync_error", "sync_lie", "m
 
 
 PATIENCE_NS: Final = 100 * US
-"""Calls that take less, as writes into the page cache do, are waited for by the call that makes it more."""
+"""Short calls, as writes into the page cache, add up; the call that brings the sum to this waits for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ class SimDisk:
     def crash(self, keep: Keep) -> Fate:
         """The process is gone, and its locks; unless ``keep`` is ``cache``, the page cache is, too."""
         self._locks.clear()
+        self._owed_ns = 0
         fate = self._platter.crash(keep, self._stream)
         for name in ("lost", "kept", "torn", "entries_lost", "entries_kept"):
             if count := getattr(fate, name):

@@ -53,9 +53,11 @@ def _in_module(name: str) -> dict[str, Scenario]:
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name is None or not name.startswith(error.name):
-            raise
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise UsageError(f"{name} cannot be imported: {error}") from error
         raise UsageError(f"there is no module {name}, seen from {here}") from error
+    except Exception as error:  # whatever a module of somebody else's does when it is imported
+        raise UsageError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
     found: dict[str, Scenario] = {}
     for value in vars(module).values():
         found |= _named(value)

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Final, Literal, get_args
 
-__all__ = ["Operation", "Operations", "Phase", "Strike"]
+__all__ = ["OPERATIONS", "Operation", "Operations", "Phase", "Strike"]
 
 DiskOperation = Literal[
     "open", "read", "write", "sync", "truncate", "rename", "remove", "sync_dir", "make_dir", "list_dir", "lock"
@@ -19,6 +19,8 @@ DiskOperation = Literal[
 Operation = DiskOperation | Literal["connect", "accept", "send"]
 """What a host does that a fault can be armed at: calls of its disk (subject: the path), calls of
 its sockets (subject: the address of the other side)."""
+
+OPERATIONS: Final[tuple[str, ...]] = (*get_args(DiskOperation), "connect", "accept", "send")
 
 Phase = Literal["before", "after"]
 """Before the operation has any effect, or when it has taken effect and has not yet returned."""

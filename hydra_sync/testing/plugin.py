@@ -41,10 +41,19 @@ class SimulationItem(pytest.Item):
         self.keywords.update((mark.name, mark) for mark in self.own_markers)
 
     def runtest(self) -> None:
+        skipped: BaseException | None = None
+        ran = 0
         for seed in self._seeds():
-            outcome = _asserting(self.simulation).run(seed)
+            try:
+                outcome = _asserting(self.simulation).run(seed)
+            except pytest.skip.Exception as error:  # of this seed: the others may fail
+                skipped = error
+                continue
+            ran += 1
             if outcome.failure is not None:
                 raise SimulationError("\n".join([*self._describe(outcome), *self._write_down(outcome)]))
+        if skipped is not None and not ran:
+            raise skipped
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
         """The message alone: the traceback would lead into the simulation, not into the bug."""
@@ -104,6 +113,8 @@ def _asserting(simulation: Simulation) -> Simulation:
     async def asserting(world: World, setup: Setup) -> None:
         try:
             await play(world, setup)
+        except pytest.xfail.Exception:
+            raise
         except pytest.fail.Exception as error:
             raise AssertionError(str(error)) from error
 

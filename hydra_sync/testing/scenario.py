@@ -35,7 +35,12 @@ class Setup:
 
     @classmethod
     def from_json(cls, text: str) -> Setup:
+        """From what `to_json` gave, edited by hand or not. Raises `ValueError`, `KeyError` or `TypeError`."""
         fields = json.loads(text)
+        for name, least in (("nodes", 1), ("operations", 0), ("seconds", 0)):
+            number = fields[name]
+            if not isinstance(number, int | float) or number < least or (name != "seconds" and number != int(number)):
+                raise ValueError(f"{name} is {number!r}, and has to be a number from {least} on")
         plan = plan_from_json(json.dumps(fields["plan"]))
         return cls(fields["nodes"], fields["seconds"], fields["operations"], plan)
 

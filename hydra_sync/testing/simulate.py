@@ -7,10 +7,13 @@ are given a `World`, and start programs of their own in it.
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 from hydra_sync.config import Restart
+from hydra_sync.errors import UsageError
 from hydra_sync.testing.clock import nanoseconds
 from hydra_sync.testing.cluster import INVARIANTS, Cluster, open_cluster
 from hydra_sync.testing.invariant import Invariant, InvariantError
@@ -48,6 +51,8 @@ class Simulation:
         seeds: int,
         invariants: Iterable[type[Invariant]] = (),
     ) -> None:
+        if seeds < 1:
+            raise UsageError(f"a simulation of {seeds} seeds tests nothing")
         self.function = function
         self.play = play
         """What is run: the function, with what it needs around it."""
@@ -200,7 +205,18 @@ def failure_of(error: BaseException, world: World) -> Failure:
     if isinstance(found, DeadlockError | LivelockError | TimeLimitError):
         return Failure("L6", f"{type(found).__name__}: {found}", time_ns)
     # Where an object lies in memory differs from run to run, and is in the repr of most.
-    return Failure(type(found).__name__, re.sub(r" at 0x[0-9a-fA-F]+", "", str(found)), time_ns)
+    words = re.sub(r" at 0x[0-9a-fA-F]+", "", str(found))
+    return Failure(type(found).__name__, words or f"it says no more, and was raised {_place(found)}".rstrip(), time_ns)
+
+
+def _place(error: BaseException) -> str:
+    """The last line of somebody's own code that an error passed: file and number, the same in every process."""
+    ours = Path(__file__).parent
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [
+        frame for frame in frames if ours not in Path(frame.filename).parents and "site-packages" not in frame.filename
+    ]
+    return f"in {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
 
 
 def _first(error: BaseException) -> BaseException:

@@ -16,6 +16,7 @@ from hydra_sync.testing.hostile import equivocate, flood, forge, garbage, replay
 from hydra_sync.testing.invariant import Invariant, InvariantError
 from hydra_sync.testing.ledger import Delivery
 from hydra_sync.testing.scenario import Setup
+from hydra_sync.testing.simulate import simulate
 from hydra_sync.testing.swarm import Swarm
 
 
@@ -65,6 +66,17 @@ def test_only_the_kinds_asked_for_happen() -> None:
         assert dict(injector.injected) == {"Pause": 1}
 
     assert run(story, plan=plan).world.effects["host.crash"] == 0
+
+
+def test_all_but_the_kinds_refused_happen() -> None:
+    plan = (f.Crash(f.At(0), "n0"), f.Pause(f.At(0), "n1"))
+
+    async def story(cluster: Cluster) -> None:
+        async with cluster.faults(crash=False) as injector:
+            await cluster.run_for()
+        assert dict(injector.injected) == {"Pause": 1}
+
+    run(story, plan=plan)
 
 
 def test_times_of_a_plan_count_from_the_beginning_of_the_block() -> None:
@@ -219,3 +231,56 @@ def test_a_story_can_watch_what_nodes_give_notice_of() -> None:
         assert sorted(who for who, notice in seen if notice == Advanced(key, 2)) == ["n0", "n1", "n2"]
 
     run(story)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"op": "fsynk"}, "there is no operation 'fsynk'"),
+        ({"op": "fsync", "nth": 0}, "nth is 1 or more"),
+        ({"op": "fsync", "phase": "during"}, "before, after"),
+        ({"op": "fsync", "keep": "shredded"}, "keep"),
+        ({"op": "fsync", "down_s": -1}, "times 0 or more"),
+    ],
+)
+def test_a_crash_that_could_never_come_is_refused(how: dict[str, object], words: str) -> None:
+    """A slip of the pen would leave a test that passes and tests nothing."""
+
+    @simulate(nodes=2, seeds=1, swarm=Swarm.calm())
+    async def story(cluster: Cluster) -> None:
+        cluster.crash_at("n1", **how)  # type: ignore[arg-type]
+
+    failure = story.run(0).failure
+    assert failure is not None
+    assert failure.invariant == "UsageError"
+    assert words in failure.message
+
+
+def test_a_kind_of_fault_that_is_none_is_refused() -> None:
+    """Nor does nothing happen in its place."""
+
+    @simulate(nodes=2, seeds=1, swarm=Swarm.calm())
+    async def story(cluster: Cluster) -> None:
+        async with cluster.faults(nosuch=True):
+            pass
+
+    failure = story.run(0).failure
+    assert failure is not None
+    assert "there is no kind of fault 'nosuch'" in failure.message
+
+
+def test_an_assertion_without_words_says_where_it_stands() -> None:
+    """The file and the line are the same in every process."""
+
+    @simulate(nodes=2, seeds=1, swarm=Swarm.calm())
+    async def story(cluster: Cluster) -> None:
+        raise AssertionError
+
+    failure = story.run(0).failure
+    assert failure is not None
+    assert "test_cluster.py, line " in failure.message
+
+
+def test_a_simulation_of_no_seeds_is_refused() -> None:
+    with pytest.raises(UsageError, match="tests nothing"):
+        simulate(seeds=0)(test_a_simulation_of_no_seeds_is_refused)  # type: ignore[arg-type]

@@ -136,3 +136,28 @@ def test_the_way_in_of_old_does_no_harm(tests: pytest.Pytester) -> None:
     run(tests, "-p", "hydra_sync.testing.plugin", "--sim-seeds", "1", "-k", "writes").assert_outcomes(
         passed=1, deselected=5
     )
+
+
+def test_a_skipped_seed_hides_no_other(tests: pytest.Pytester) -> None:
+    """It is left out; the test is skipped only if all of its seeds are. There is no run of no seeds."""
+    tests.makepyfile(
+        test_skips="""
+import pytest
+from hydra_sync.testing import Cluster, Swarm, simulate
+
+
+@simulate(nodes=2, seeds=3, swarm=Swarm.calm())
+async def test_skips_then_fails(cluster: Cluster) -> None:
+    if cluster.world.seed == 0:
+        pytest.skip("not this one")
+    assert cluster.world.seed != 2, "two"
+
+
+@simulate(nodes=2, seeds=2, swarm=Swarm.calm())
+async def test_skips_all(cluster: Cluster) -> None:
+    pytest.skip("none")
+"""
+    )
+    run(tests, "test_skips.py").assert_outcomes(failed=1, skipped=1)
+    for option in (("--sim-seeds", "0"), ("--sim-seed", "-5")):
+        assert run(tests, "test_skips.py", *option).ret == pytest.ExitCode.USAGE_ERROR
