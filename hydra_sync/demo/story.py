@@ -89,6 +89,8 @@ class _Story:
         async with open_tasks() as starting:
             for name in NAMES:
                 starting.start_soon(self._start, nursery, name)
+        # Only all of them together can found the network: who is killed before that is waited for.
+        await self._until(lambda: all(hearing.epochs[name] for name in NAMES), "all three beginning their first epochs")
         hearing.say("alice, bob and carol run, each appends to its own log and follows the others'")
         last = self._kept() | {"alice": len(self.submitted["alice"]) - 1}
         away = {name: math.ceil(last[name] * 0.8) for name in ("alice", "bob")}
