@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from hydra_sync import cose as envelope
 from hydra_sync.encoding import decode, encode
 from hydra_sync.errors import FormatError, NewerFormatError
 from hydra_sync.identity import (
-    COSE_PROTECTED,
     MemberKey,
     NetworkId,
     SigningKey,
@@ -32,7 +32,6 @@ from hydra_sync.limits import (
     EVENTS_PER_BATCH_MAX,
     HASH_BYTES,
     HEADER_BYTES_MAX,
-    SIGNATURE_BYTES,
     UINT_MAX,
 )
 from hydra_sync.ranges import SeqRange
@@ -56,9 +55,6 @@ GENESIS_HASH: Final = bytes(HASH_BYTES)
 
 RECORD_HEAD_BYTES: Final = 4  # 82 59 hh hh
 BODY_HEAD_BYTES: Final = 5  # 5a bb bb bb bb
-_COSE_HEAD: Final = b"\xd2\x84" + encode(COSE_PROTECTED) + b"\xa0\x58"  # then one length byte
-_SIGNATURE_HEAD: Final = b"\x58\x40"
-_COSE_OVERHEAD: Final = len(_COSE_HEAD) + 1 + len(_SIGNATURE_HEAD) + SIGNATURE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +101,8 @@ class SignedHeader:
 
     def verify(self, network: NetworkId, author: MemberKey) -> None:
         """Raise `SignatureError` unless ``author`` signed this header for ``network``."""
-        payload = self.cose[len(_COSE_HEAD) + 1 : -len(_SIGNATURE_HEAD) - SIGNATURE_BYTES]
-        verify(author, _signed_bytes(network, author, payload), self.cose[-SIGNATURE_BYTES:])
+        payload, signature = envelope.split(self.cose)
+        verify(author, _signed_bytes(network, author, payload), signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,15 +163,7 @@ def seal_batch(
     assert len(body) <= BODY_BYTES_MAX
     header = Header(epoch, first_seq, len(events), time_us, prev_hash, hashlib.sha256(body).digest())
     payload = header.encode()
-    cose = b"".join(
-        (
-            _COSE_HEAD,
-            len(payload).to_bytes(1),
-            payload,
-            _SIGNATURE_HEAD,
-            key.sign(_signed_bytes(network, key.member, payload)),
-        )
-    )
+    cose = envelope.join(payload, key.sign(_signed_bytes(network, key.member, payload)))
     record = b"".join((b"\x82\x59", len(cose).to_bytes(2), cose, b"\x5a", len(body).to_bytes(4), body))
     return Batch(header, record, len(cose), hashlib.sha256(cose).digest())
 
@@ -191,7 +179,7 @@ def record_size(data: bytes | bytearray | memoryview, offset: int = 0) -> int | 
     if len(head) < RECORD_HEAD_BYTES:
         return None
     cose_size = int.from_bytes(head[2:])
-    if not _COSE_OVERHEAD < cose_size <= COSE_BYTES_MAX:
+    if not envelope.OVERHEAD_BYTES < cose_size <= COSE_BYTES_MAX:
         raise FormatError(f"a batch record has no COSE part of {cose_size} bytes")
     body_at = offset + RECORD_HEAD_BYTES + cose_size
     head = bytes(data[body_at : body_at + BODY_HEAD_BYTES])
@@ -239,16 +227,11 @@ def _signed_bytes(network: NetworkId, author: MemberKey, payload: bytes) -> byte
 
 
 def _parse_cose(cose: bytes) -> Header:
-    # The template leaves the payload and the signature free and fixes every other byte.
-    start = len(_COSE_HEAD) + 1
-    stop = len(cose) - len(_SIGNATURE_HEAD) - SIGNATURE_BYTES
-    if (
-        not cose.startswith(_COSE_HEAD)
-        or cose[stop : stop + len(_SIGNATURE_HEAD)] != _SIGNATURE_HEAD
-        or cose[start - 1] != stop - start
-    ):
-        raise FormatError("a batch header is not a COSE_Sign1 of format version 1")
-    return _parse_header(cose[start:stop])
+    try:
+        payload, _ = envelope.split(cose)
+    except FormatError as error:
+        raise FormatError("a batch header is not a COSE_Sign1 of format version 1") from error
+    return _parse_header(payload)
 
 
 def _parse_header(payload: bytes) -> Header:
