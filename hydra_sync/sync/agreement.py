@@ -319,10 +319,7 @@ class Agreement:
         return [*effects, *self._show(log)] if effects else []
 
     def _show(self, log: MemberKey) -> list[Effect]:
-        told = [self._sessions[link] for link in self._nodes.values()]
-        for session in told:
-            session.unshown[log] = None
-        return [TipsDue(session.link) for session in told]
+        return [self._sessions[link].show(log) for link in self._nodes.values()]
 
     def _show_all(self) -> list[Effect]:
         return [effect for log in self._held for effect in self._show(log)]

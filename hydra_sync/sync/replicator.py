@@ -270,10 +270,7 @@ class Replicator:
 
     def _show(self, log: MemberKey) -> list[Effect]:
         """Everybody is to see what we hold of this log now."""
-        told = self._told()
-        for session in told:
-            session.unshown[log] = None
-        return [TipsDue(session.link) for session in told]
+        return [session.show(log) for session in self._told()]
 
     def _show_author(self, log: MemberKey) -> list[Effect]:
         """The log's author is to see at once that we hold more of it: that is its receipt. Others can wait.
@@ -285,8 +282,7 @@ class Replicator:
         due: list[Effect] = []
         for session in self._told():
             if alone or (session.peer == log and session.is_node):
-                session.unshown[log] = None
-                due.append(TipsDue(session.link))
+                due.append(session.show(log))
             else:
                 session.moved[log] = None
         return due
@@ -471,8 +467,8 @@ class Replicator:
         return self._end_serving(session, End(cancel.request, serving.next_seq, EndReason.CANCELLED))
 
     def _serve(self, session: Session, serving: Serving) -> list[Effect]:
+        # What does not count as held is served all the same: it is signed.
         step = serving.step(self.held[serving.fetch.log], self.forks.position(serving.fetch.log))
-        # What we would rather not count we may still serve: it is signed.
         if isinstance(step, End):
             return self._end_serving(session, step)
         return [] if step is None else [step]

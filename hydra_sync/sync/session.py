@@ -9,7 +9,7 @@ from hydra_sync.chain import Tip
 from hydra_sync.errors import PeerError
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import FETCHES_PER_SESSION_MAX, FRAME_S, HANDSHAKE_S, PING_S, PROBE_S, PROGRESS_BYTES, SILENCE_S
-from hydra_sync.sync.effects import Drop, Effect, Send
+from hydra_sync.sync.effects import Drop, Effect, Send, TipsDue
 from hydra_sync.sync.serving import Serving
 from hydra_sync.sync.transitions import State, next_state
 from hydra_sync.wire import Fetch, Goodbye, GoodbyeReason, Hello, LogTip, Message, Ping, Role
@@ -82,6 +82,11 @@ class Session:
         grew = partial >= self.frame_bytes + PROGRESS_BYTES
         self.frame_bytes = partial if grew or partial < self.frame_bytes else self.frame_bytes
         return grew
+
+    def show(self, log: MemberKey) -> TipsDue:
+        """The peer is to be told at once what we hold of this log."""
+        self.unshown[log] = None
+        return TipsDue(self.link)
 
     def saw(self, log: MemberKey, tip: Tip) -> None:
         """The peer sent records up to ``tip``: whoever sends them holds them, durably (design: 3, 2)."""
