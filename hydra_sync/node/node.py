@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, Literal
@@ -62,7 +62,10 @@ class Node:
 
         Raises as `append` does, and `UsageError` if there are no values.
         """
-        events = [encode_event(value) for value in values]
+        return await self.append_encoded([encode_event(value) for value in values], replicas=replicas)
+
+    async def append_encoded(self, events: Sequence[bytes], *, replicas: int = 0) -> int:
+        """As `append_many`, for events that are CBOR already: one value each, which the caller has made sure of."""
         if not events:
             raise UsageError("append_many needs at least one value")
         others = len(self.config.members) - 1

@@ -1,9 +1,10 @@
-"""State machines whose every input and decision is an event in their node's own log. No I/O.
+"""What a machine is: pure functions from inputs to events, and from events to state. No I/O.
 
 The form is the decider (Chassaing, "Functional event sourcing decider"): what happens is decided in one pure
 function and remembered in another. A node's own log then holds, for each input that was decided on, a record
 of the input and one of each event decided, in one batch: after a crash either all of them are there, or none.
 What came from another member is recorded by its position only; the replica of that member's log has the content.
+Machines hear events when they are stable, so nothing that was heard is ever taken back.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ __all__ = [
     "Heard",
     "Input",
     "Machine",
-    "Orphaned",
     "Place",
     "Record",
     "RejectedError",
@@ -75,14 +75,6 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Orphaned:
-    """Events heard eagerly from ``place.seq`` up to ``stop`` are no part of their log any more."""
-
-    place: Place
-    stop: int
-
-
-@dataclass(frozen=True, slots=True)
 class Forked:
     """The author of ``log`` signed two histories from ``seq`` on: nothing more is heard from it."""
 
@@ -90,7 +82,7 @@ class Forked:
     seq: int
 
 
-Input = Command | Alarm | Heard | Orphaned | Forked
+Input = Command | Alarm | Heard | Forked
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +100,10 @@ class Machine(Protocol[S]):
 
     Contents are CBOR values that decode to what they were (tuples for arrays). States are never changed in place.
     """
+
+    @property
+    def name(self) -> str:
+        """What its records are known by in the log: machines of one name understand each other's records."""
 
     @property
     def start(self) -> S:

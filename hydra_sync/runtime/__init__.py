@@ -1,0 +1,19 @@
+"""Runs a machine on a node: inputs in, one batch an input, state out; and replays it from the logs alone. Does I/O."""
+
+from hydra_sync.runtime.folding import Folded, fold, fold_from_checkpoint
+from hydra_sync.runtime.history import Read
+from hydra_sync.runtime.replaying import Difference, Replayed, replay_check
+from hydra_sync.runtime.runtime import Done, Runtime, open_machine
+
+__all__ = [
+    "Difference",
+    "Done",
+    "Folded",
+    "Read",
+    "Replayed",
+    "Runtime",
+    "fold",
+    "fold_from_checkpoint",
+    "open_machine",
+    "replay_check",
+]

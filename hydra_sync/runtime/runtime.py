@@ -1,0 +1,288 @@
+"""A machine on a running node: inputs are decided on, made durable, and only then part of the state. Does I/O."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Generic, TypeVar
+
+import trio
+
+from hydra_sync.encoding import decode, encode_event
+from hydra_sync.errors import ForkedError, FormatError, StoreFullError, UnavailableError, UsageError
+from hydra_sync.identity import MemberKey
+from hydra_sync.limits import BODY_BYTES_MAX, EVENT_DEPTH_MAX
+from hydra_sync.machine import (
+    Alarm,
+    Began,
+    Command,
+    Forked,
+    Group,
+    Input,
+    Machine,
+    MachineError,
+    Progress,
+    RejectedError,
+    decide,
+    entry_value,
+    split_checkpoint,
+)
+from hydra_sync.node import Node
+from hydra_sync.node.seams import wall_clock_us
+from hydra_sync.runtime.folding import Folded, fold_from_checkpoint
+from hydra_sync.runtime.history import Entered, entered, heard_of
+from hydra_sync.tasks import Signal, open_tasks
+
+__all__ = ["Done", "Runtime", "open_machine"]
+
+S = TypeVar("S")
+
+INPUTS_MAX: Final = 512  # decided on together: they share a sync, and wait for one another's decisions
+WAITING_MAX: Final = 1024  # inputs taken and not decided on; who brings more has to wait
+BATCH_BYTES_MAX: Final = BODY_BYTES_MAX - 16  # one batch: an input and its events are together on disk, or not at all
+EVENT_HEAD_BYTES: Final = 5  # of each event in a batch, at most
+CHECKPOINT_BYTES_MIN: Final = 4 << 20  # of log since the last checkpoint: folded in about a second
+CHECKPOINT_SHARE: Final = 4  # and so many times the checkpoint's own size, so that they are a fifth of the log at most
+AGAIN_S: Final = 5.0  # until what a full disk refused, or a damaged replica lacks, is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A command that was decided on: what was decided, and the seq of its record in the node's own log."""
+
+    decided: tuple[object, ...]
+    seq: int
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """An input in the queue; who gave a command waits until it is settled."""
+
+    cause: Input
+    settled: trio.Event = field(default_factory=trio.Event)
+    outcome: Done | Exception | None = None
+
+    def settle(self, outcome: Done | Exception | None) -> None:
+        self.outcome = outcome
+        self.settled.set()
+
+
+class Runtime(Generic[S]):
+    """A machine that runs on a node, until its `open_machine` block ends or it fails."""
+
+    def __init__(self, node: Node, machine: Machine[S], folded: Folded[S], wall_clock: Callable[[], int]) -> None:
+        self.node: Final = node
+        self.machine: Final = machine
+        self.changed: Final = Signal()
+        """The state has changed, or the machine has failed."""
+        self.failure: MachineError | None = None
+        """Why the machine runs no more."""
+        self.deaf: Final[dict[MemberKey, str]] = {}
+        """Logs that cannot be heard now, and why."""
+        self._progress = folded.progress
+        self._folded = folded
+        self._wall_clock = wall_clock
+        self._next: _Waiting | None = None
+        self._send, self._receive = trio.open_memory_channel[_Waiting](WAITING_MAX)
+
+    @property
+    def state(self) -> S:
+        """The state after everything that is durable here."""
+        return self._progress.state
+
+    @property
+    def progress(self) -> Progress[S]:
+        """The state, and how far each log was heard."""
+        return self._progress
+
+    async def submit(self, content: object) -> Done:
+        """Give the machine a command; returns when what it decided is durable.
+
+        If cancelled, it may be decided on all the same. Raises `RejectedError` with the machine's reason,
+        `UsageError` for content that is no event, `MachineError` if the machine has failed.
+        """
+        waiting = _Waiting(Command(_plain(content), self._wall_clock()))
+        await self._send.send(waiting)
+        await waiting.settled.wait()
+        match waiting.outcome:
+            case Done() as done:
+                return done
+            case Exception() as error:
+                raise type(error)(*error.args) from error  # a traceback belongs to one task
+        raise AssertionError("settled without an outcome")
+
+    async def records(self, start: int = 0) -> AsyncIterator[Entered]:
+        """The machine's own records from a seq on, each when it is stable: no crash takes back what is seen here.
+
+        For outputs, and for effects in the outer world: whoever carries those out begins, after a crash, where
+        it cannot know that it had done so.
+        """
+        async for event in self.node.follow(self.node.config.key.member, start):
+            if found := entered(event):
+                yield found
+
+    async def run(self) -> None:
+        """Decide, until cancelled. Once the machine has failed, commands are answered with the failure."""
+        try:
+            async with open_tasks() as nursery:
+                for member in self.node.config.keys:
+                    nursery.start_soon(self._hear, member)
+                nursery.start_soon(self._wake)
+                await self._decide()
+        except MachineError as error:
+            self.failure = error
+            self.changed.fire()
+        while True:
+            (self._next or await self._receive.receive()).settle(self.failure)
+            self._next = None
+
+    async def _decide(self) -> None:
+        if not self._folded.began:
+            await self._append([_encoded(entry_value(Began(self.machine.name)))])
+        since, checkpoint_bytes = self._folded.tail_bytes, self._folded.checkpoint_bytes
+        while True:
+            turn = await self._take()
+            if turn.events:
+                seq = await self._append(turn.events)
+                self._progress = turn.progress
+                for waiting, group in turn.taken:
+                    waiting.settle(Done(group.decided, seq))
+                    seq += len(group.records)
+                self.changed.fire()
+                since += sum(map(len, turn.events))
+            if since >= max(CHECKPOINT_BYTES_MIN, CHECKPOINT_SHARE * checkpoint_bytes):
+                state = self._progress.encode(self.machine)
+                await self._append([_encoded(entry_value(part)) for part in split_checkpoint(state)])
+                since, checkpoint_bytes = 0, len(state)
+
+    async def _take(self) -> _Turn[S]:
+        """Decide on what waits, at least on one input, and as much as fits one batch."""
+        turn = _Turn(self._progress)
+        self._next = self._next or await self._receive.receive()
+        while self._next is not None and len(turn.taken) < INPUTS_MAX:
+            try:
+                if not turn.decide(self.machine, self._next):
+                    return turn
+            except RejectedError as error:
+                self._next.settle(error)
+            except MachineError:
+                if turn.taken:  # those come first, and then it fails again
+                    return turn
+                raise
+            try:
+                self._next = self._receive.receive_nowait()
+            except trio.WouldBlock:
+                self._next = None
+        return turn
+
+    async def _append(self, events: Sequence[bytes]) -> int:
+        """Make records durable, however long the disk is full; returns the seq of the first."""
+        while True:
+            try:
+                return await self.node.append_encoded(events) + 1 - len(events)
+            except StoreFullError:
+                await trio.sleep(AGAIN_S)
+
+    async def _hear(self, member: MemberKey) -> None:
+        """Bring what a member's machine decided, from where this one last heard it."""
+        start = self._progress.heard.get(member, 0)
+        while member not in self._progress.forked:
+            try:
+                async for event in self.node.follow(member, start):
+                    self.deaf.pop(member, None)
+                    start = event.seq + 1
+                    heard = heard_of(event)
+                    if heard is not None and self.machine.hears(heard.content):
+                        await self._send.send(_Waiting(heard))
+            except ForkedError as error:
+                self.deaf[member] = str(error)
+                await self._send.send(_Waiting(Forked(member, start)))
+                return
+            except UnavailableError as error:
+                self.deaf[member] = str(error)
+                await trio.sleep(AGAIN_S)
+
+    async def _wake(self) -> None:
+        """Bring the alarm that the machine asks for, once for each time it asks."""
+        rung: int | None = None
+        while True:
+            due = self.machine.alarm_us(self.state)
+            now = self._wall_clock()
+            if due is None or due == rung:
+                await self.changed.wait()
+            elif due <= now:
+                rung = due
+                await self._send.send(_Waiting(Alarm(now)))
+            else:
+                with trio.move_on_after((due - now) / 1e6):
+                    await self.changed.wait()
+
+
+class _Turn(Generic[S]):
+    """Inputs that were decided on together, and their records: one batch."""
+
+    def __init__(self, progress: Progress[S]) -> None:
+        self.progress = progress
+        self.taken: list[tuple[_Waiting, Group[S]]] = []
+        self.events: list[bytes] = []
+        self._size = 0
+
+    def decide(self, machine: Machine[S], waiting: _Waiting) -> bool:
+        """Decide on one more input; whether its records fit.
+
+        Raises `RejectedError` for a command that the machine refuses, `MachineError` if it fails.
+        """
+        group = decide(machine, self.progress, waiting.cause)
+        events = [_encoded(entry_value(record)) for record in group.records]
+        size = sum(map(len, events)) + EVENT_HEAD_BYTES * len(events)
+        if size > BATCH_BYTES_MAX:
+            raise MachineError(f"{len(events)} records of {size:,} bytes for one input are more than a batch holds")
+        if self._size + size > BATCH_BYTES_MAX:
+            return False
+        self._size += size
+        self.events += events
+        self.progress = group.after
+        self.taken.append((waiting, group))
+        return True
+
+
+def _encoded(value: object) -> bytes:
+    """A record as an event that is read back as the same record. Raises `MachineError` if there is none."""
+    try:
+        data = encode_event(value)
+        same = decode(data, depth_max=EVENT_DEPTH_MAX) == value
+    except (UsageError, FormatError) as error:
+        raise MachineError(f"a machine's event has to be plain CBOR: {error}") from error
+    if not same:
+        raise MachineError(f"a machine's event is read back as another value; tuples for arrays: {value!r:.200}")
+    return data
+
+
+def _plain(content: object) -> object:
+    """A command's content as it will be read back. Raises `UsageError` if it cannot be."""
+    try:
+        return decode(encode_event(content), depth_max=EVENT_DEPTH_MAX)
+    except FormatError as error:
+        raise UsageError(f"a command has to be plain CBOR: {error}") from error
+
+
+@asynccontextmanager
+async def open_machine(
+    node: Node, machine: Machine[S], *, wall_clock: Callable[[], int] = wall_clock_us
+) -> AsyncIterator[Runtime[S]]:
+    """Rebuild the machine's state from the node's logs, and run it until the block ends.
+
+    Waits until the node may append (`Node.wait_started`), and for what was heard before and its replicas have
+    lost since. ``wall_clock`` gives microseconds since 1970. Raises `MachineError` if the log is another machine's.
+    """
+    await node.wait_started()
+    me = node.config.key.member
+    stop = node.status().me.log.tip.next_seq
+    folded = await fold_from_checkpoint(machine, partial(node.read, me), stop, partial(node.follow, delivery="eager"))
+    runtime = Runtime(node, machine, folded, wall_clock)
+    async with open_tasks() as nursery:
+        nursery.start_soon(runtime.run)
+        yield runtime
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,298 @@
+"""A machine on running nodes: exactly once, durable before visible, the same state after every restart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import pytest
+import trio
+
+from hydra_sync import SeqRange, UsageError
+from hydra_sync.identity import MemberKey
+from hydra_sync.machine import (
+    Alarm,
+    Command,
+    Consumed,
+    Decided,
+    Heard,
+    Input,
+    MachineError,
+    Progress,
+    Record,
+    RejectedError,
+    state_hash,
+)
+from hydra_sync.runtime import Runtime, fold, fold_from_checkpoint, open_machine, replay_check
+from hydra_sync.runtime import runtime as runtime_module
+from hydra_sync.runtime.history import entered
+from hydra_sync.tutorial import Bank, Entries, ReplicatedMap
+from tests.node.network import Network, NetworkMaker, until
+
+
+class Counter:
+    """Counts what it hears; decides an event for each command, and may be told to fail."""
+
+    name = "counter"
+    start: tuple[object, ...] = ()
+
+    def __init__(self, alarm_us: int | None = None) -> None:
+        self._alarm_us = alarm_us
+
+    def decide(self, state: tuple[object, ...], cause: Input) -> Sequence[object]:
+        match cause:
+            case Command("reject"):
+                raise RejectedError("as you wish")
+            case Command("break"):
+                raise ValueError("broken")
+            case Command("large"):
+                return (b"x" * 600_000, b"y" * 600_000)
+            case Command("list"):
+                return ([1, 2],)
+            case Command(("many", int(count))):
+                return tuple(range(count))
+            case Command(content):
+                return (content,)
+        return ()
+
+    def evolve(self, state: tuple[object, ...], record: Record) -> tuple[object, ...]:
+        match record:
+            case Heard(_, content):
+                return (*state, ("heard", content))
+            case Decided(content):
+                return (*state, ("decided", content))
+            case Alarm():
+                return (*state, "alarm")
+        return state
+
+    def hears(self, content: object) -> bool:
+        return content != "private"
+
+    def alarm_us(self, state: tuple[object, ...]) -> int | None:
+        return None if "alarm" in state else self._alarm_us
+
+    def freeze(self, state: tuple[object, ...]) -> object:
+        return state
+
+    def thaw(self, frozen: object) -> tuple[object, ...]:
+        assert isinstance(frozen, tuple)
+        return frozen
+
+
+def values(runtime: Runtime[Entries]) -> dict[str, object]:
+    return {key: entry.value for key, entry in sorted(runtime.state.items())}
+
+
+async def entries(network: Network, name: str) -> list[object]:
+    async with network.node(name) as node:
+        stop = node.status().me.log.tip.next_seq
+        return [found.entry async for event in node.read(name, SeqRange(0, stop)) if (found := entered(event))]
+
+
+async def test_a_map_becomes_equal_on_all_nodes_and_is_there_after_a_restart(make_network: NetworkMaker) -> None:
+    """Every put reaches every map once; a node that restarts alone has its own state before it meets anybody."""
+    network = make_network("alice", "bob", "carol")
+    async with (
+        network.node("alice") as alice,
+        network.node("bob") as bob,
+        network.node("carol") as carol,
+        open_machine(alice, ReplicatedMap()) as a,
+        open_machine(bob, ReplicatedMap()) as b,
+        open_machine(carol, ReplicatedMap()) as c,
+    ):
+        await a.submit(("put", "colour", "red"))
+        await b.submit(("put", "size", 5))
+        await until(lambda: len(values(c)) == 2 and len(values(a)) == 2, "both puts")
+        await c.submit(("put", "colour", "blue"))
+        await until(lambda: values(a) == values(b) == values(c) == {"colour": "blue", "size": 5}, "the same map")
+        hashes = {state_hash(ReplicatedMap().freeze(one.state)) for one in (a, b, c)}
+        assert len(hashes) == 1
+    async with network.node("alice") as alice, open_machine(alice, ReplicatedMap()) as a:
+        assert values(a) == {"colour": "blue", "size": 5}
+
+
+async def test_each_input_is_one_batch_with_what_it_decided(make_network: NetworkMaker) -> None:
+    """In the log a consumed event or a command is followed by its decisions, under one signature; with nothing
+    new, nothing more is written."""
+    network = make_network("alice", "bob")
+    async with (
+        network.node("alice") as alice,
+        network.node("bob") as bob,
+        open_machine(alice, Counter()) as a,
+        open_machine(bob, Counter()) as b,
+    ):
+        done = await a.submit(("many", 3))
+        assert done.decided == (0, 1, 2)
+        await a.submit("private")
+        await until(lambda: b.state == (("heard", 0), ("heard", 1), ("heard", 2)), "bob to hear")
+        await until(lambda: [("heard", n) in a.state for n in range(3)] == [True] * 3, "alice to hear herself")
+        stop = alice.status().me.log.tip.next_seq
+        events = [event async for event in alice.read("alice", SeqRange(done.seq, stop))]
+        assert len({event.batch_hash for event in events[:4]}) == 1
+        assert [found.entry for event in events[:4] if (found := entered(event))][1:] == [Decided(n) for n in range(3)]
+        await trio.sleep(0.2)
+        assert alice.status().me.log.tip.next_seq == stop
+    assert [entry.place.seq for entry in await entries(network, "bob") if isinstance(entry, Consumed)] == [2, 3, 4]
+
+
+async def test_a_command_is_refused_with_the_machines_words(make_network: NetworkMaker) -> None:
+    """A rejected command leaves no record; one that is no plain CBOR never reaches the machine."""
+    network = make_network("alice")
+    async with network.node("alice") as alice, open_machine(alice, Counter()) as a:
+        before = alice.status().me.log.tip.next_seq
+        with pytest.raises(RejectedError, match="as you wish"):
+            await a.submit("reject")
+        with pytest.raises(UsageError, match="plain CBOR"):
+            await a.submit(1 << 70)
+        assert alice.status().me.log.tip.next_seq <= max(before, 1)
+        await a.submit("good")
+        assert ("decided", "good") in a.state
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("break", "ValueError: broken"), ("large", "more than a batch holds"), ("list", "tuples")],
+)
+async def test_a_machine_that_fails_stops_and_the_node_goes_on(
+    make_network: NetworkMaker, command: str, words: str
+) -> None:
+    """The failure names the input; nothing of it is in the log; commands before it stand, later ones are refused."""
+    network = make_network("alice", "bob")
+    async with network.node("alice") as alice, network.node("bob") as bob, open_machine(alice, Counter()) as a:
+        results: list[object] = []
+
+        async def submit(content: object) -> None:
+            try:
+                results.append((await a.submit(content)).decided)
+            except MachineError as error:
+                results.append(str(error))
+
+        await submit("one")
+        async with trio.open_nursery() as nursery:
+            for content in (command, "two"):
+                nursery.start_soon(submit, content)
+        assert ("one",) in results
+        assert [one for one in results if isinstance(one, str) and words in one]
+        assert a.failure is not None
+        with pytest.raises(MachineError, match=words):
+            await a.submit("later")
+        assert await bob.append("still alive", replicas=1) == 0
+    recorded = [(entry.content,) for entry in await entries(network, "alice") if isinstance(entry, Command)]
+    assert recorded == [result for result in results if isinstance(result, tuple)]
+
+
+async def test_an_alarm_comes_when_it_is_due_and_is_recorded(make_network: NetworkMaker) -> None:
+    """The machine is woken once, by the wall clock that it was given, and remembers it after a restart."""
+    network = make_network("alice")
+    clock = iter(range(0, 10**9, 20_000))
+    async with (
+        network.node("alice") as alice,
+        open_machine(alice, Counter(alarm_us=100_000), wall_clock=partial(next, clock)) as a,
+    ):
+        await until(lambda: "alarm" in a.state, "the alarm")
+        await a.submit("on")
+        assert a.state.count("alarm") == 1
+    alarms = [entry for entry in await entries(network, "alice") if isinstance(entry, Alarm)]
+    assert len(alarms) == 1
+    assert alarms[0].now_us >= 100_000
+
+
+async def test_a_checkpoint_and_its_tail_are_the_whole_log(
+    make_network: NetworkMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fold from the last checkpoint, of any size, is the fold of everything; it reads the tail only."""
+    monkeypatch.setattr(runtime_module, "CHECKPOINT_BYTES_MIN", 1 << 20)
+    network = make_network("alice")
+    async with network.node("alice") as alice, open_machine(alice, Counter()) as a:
+        for _ in range(12):
+            await a.submit(b"x" * 300_000)
+        await until(lambda: len(a.state) == 24, "everything to be heard")
+        state = a.state
+    async with network.node("alice") as alice:
+        stop = alice.status().me.log.tip.next_seq
+        read = partial(alice.read, "alice")
+        contents = partial(alice.follow, delivery="eager")
+        whole = await fold(Counter(), read(SeqRange(0, stop)), contents)
+        tail = await fold_from_checkpoint(Counter(), read, stop, contents)
+        assert whole.progress == tail.progress
+        assert whole.progress.state == state
+        assert tail.checkpoint_bytes > 1 << 20  # several pieces
+        assert 0 < tail.records < whole.records
+        checked = await replay_check(Counter(), read(SeqRange(0, stop)), contents)
+        assert (checked.difference, checked.checkpoints > 1, checked.progress) == (None, True, whole.progress)
+
+
+async def test_replay_finds_a_machine_that_decides_otherwise(make_network: NetworkMaker) -> None:
+    """Each input is decided on again: a changed rule shows at the first input that it changes."""
+
+    class Generous(Bank):
+        def decide(self, state: object, cause: Input) -> Sequence[object]:
+            match cause:
+                case Command(("pay", payee, 3)):
+                    return (("paid", payee, 4),)
+            return super().decide(state, cause)  # type: ignore[arg-type]
+
+    network = make_network("alice", "bob")
+    keys = {name: network.configs[name].key.member for name in ("alice", "bob")}
+    opening = {keys["alice"]: 10, keys["bob"]: 10}
+    async with (
+        network.node("alice") as alice,
+        network.node("bob") as bob,
+        open_machine(alice, Bank(keys["alice"], opening)) as a,
+        open_machine(bob, Bank(keys["bob"], opening)) as b,
+    ):
+        await a.submit(("pay", keys["bob"], 2))
+        seq = (await a.submit(("pay", keys["bob"], 3))).seq
+        with pytest.raises(RejectedError, match="6 is more than the 5"):
+            await a.submit(("pay", keys["bob"], 6))
+        await until(lambda: b.state.balances[keys["bob"]] == 15, "the money")
+        await until(lambda: a.state.under_way == 0, "alice to hear herself")
+        assert a.state.money == b.state.money == 20
+        stop = alice.status().me.log.tip.next_seq
+        read, contents = partial(alice.read, "alice"), partial(alice.follow, delivery="eager")
+        good = await replay_check(Bank(keys["alice"], opening), read(SeqRange(0, stop)), contents)
+        assert (good.difference, good.inputs, good.decided) == (None, 4, 2)
+        bad = await replay_check(Generous(keys["alice"], opening), read(SeqRange(0, stop)), contents)
+        assert bad.difference is not None
+        assert bad.difference.seq == seq
+        # Time travel, by another member, from its replica alone.
+        there = await fold(Bank(keys["alice"], opening), bob.read("alice", SeqRange(0, seq)), contents)
+        assert there.progress.state.balances[keys["alice"]] == 8
+
+
+async def test_another_machines_log_is_refused(make_network: NetworkMaker) -> None:
+    """A log begun by one machine is not taken up by another."""
+    network = make_network("alice")
+    async with network.node("alice") as alice:
+        async with open_machine(alice, Counter()) as a:
+            await a.submit("one")
+        with pytest.raises(MachineError, match="'counter', not of 'tutorial/map'"):
+            async with open_machine(alice, ReplicatedMap()):
+                pass
+
+
+async def test_values_of_others_in_the_logs_are_passed_over(make_network: NetworkMaker) -> None:
+    """Events that no machine wrote, own ones and others', are neither inputs nor in the way."""
+    network = make_network("alice", "bob")
+    async with network.node("alice") as alice, network.node("bob") as bob, open_machine(alice, Counter()) as a:
+        await bob.append_many(["text", ["consumed", 1], ["decided"], {"decided": 1}, [1, 2]])
+        await alice.append(["decided"])
+        await bob.append(["decided", "heard"])
+        await until(lambda: a.state == (("heard", "heard"),), "the one decision")
+
+
+def test_progress_comes_back_from_a_checkpoint() -> None:
+    """Cursors and forks are part of it; another machine's, or garbage, is refused."""
+    member = MemberKey(bytes([7]) * 32)
+    state: tuple[object, ...] = (("heard", 1),)
+    progress = Progress(state, {member: 5}, frozenset([member]))
+    data = progress.encode(Counter())
+    assert Progress.decode(Counter(), data) == progress
+    for bad in (ReplicatedMap().name, "x"):
+        other = Counter()
+        other.name = bad
+        with pytest.raises(MachineError):
+            Progress.decode(other, data)
+    for garbage in (b"", b"\x80", b"\x84\x67counter\x01\x02\x03"):
+        with pytest.raises(MachineError):
+            Progress.decode(Counter(), garbage)
