@@ -87,6 +87,12 @@ class Node:
         if self._engine.halted is not None:
             raise StoreError(self._engine.halted)
 
+    async def wait_stable(self, seq: int) -> None:
+        """Wait until the event ``seq`` of this node's own log is stable, and so is never taken back."""
+        stable = self._engine.replicator.agreement.stability.stable
+        while stable.get(self.config.key.member, 0) <= seq:
+            await self._engine.stable_changed.wait()
+
     def read(self, log: str | bytes, seqs: SeqRange, *, epochs: bool = False) -> AsyncIterator[Event]:
         """The application's events in ``[start, stop)`` of a member's log, all of them or an error.
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 import trio
 
@@ -35,9 +35,11 @@ from hydra_sync.runtime.folding import Folded, fold_from_checkpoint
 from hydra_sync.runtime.history import Entered, entered, heard_of
 from hydra_sync.tasks import Signal, open_tasks
 
-__all__ = ["Done", "Runtime", "open_machine"]
+__all__ = ["Done", "Outputs", "Runtime", "open_machine"]
 
 S = TypeVar("S")
+
+Outputs = Literal["stable", "durable"]
 
 INPUTS_MAX: Final = 512  # decided on together: they share a sync, and wait for one another's decisions
 WAITING_MAX: Final = 1024  # inputs taken and not decided on; who brings more has to wait
@@ -72,7 +74,9 @@ class _Waiting:
 class Runtime(Generic[S]):
     """A machine that runs on a node, until its `open_machine` block ends or it fails."""
 
-    def __init__(self, node: Node, machine: Machine[S], folded: Folded[S], wall_clock: Callable[[], int]) -> None:
+    def __init__(
+        self, node: Node, machine: Machine[S], folded: Folded[S], wall_clock: Callable[[], int], outputs: Outputs
+    ) -> None:
         self.node: Final = node
         self.machine: Final = machine
         self.changed: Final = Signal()
@@ -84,6 +88,7 @@ class Runtime(Generic[S]):
         self._progress = folded.progress
         self._folded = folded
         self._wall_clock = wall_clock
+        self._outputs = outputs
         self._next: _Waiting | None = None
         self._send, self._receive = trio.open_memory_channel[_Waiting](WAITING_MAX)
 
@@ -98,9 +103,10 @@ class Runtime(Generic[S]):
         return self._progress
 
     async def submit(self, content: object) -> Done:
-        """Give the machine a command; returns when what it decided is durable.
+        """Give the machine a command; returns when what it decided is stable, or with ``outputs="durable"`` durable.
 
-        If cancelled, it may be decided on all the same. Raises `RejectedError` with the machine's reason,
+        If cancelled, it may be decided on all the same. What is stable no crash takes back; what is only durable
+        here is lost with this disk. Raises `RejectedError` with the machine's reason,
         `UsageError` for content that is no event, `MachineError` if the machine has failed.
         """
         waiting = _Waiting(Command(_plain(content), self._wall_clock()))
@@ -108,6 +114,8 @@ class Runtime(Generic[S]):
         await waiting.settled.wait()
         match waiting.outcome:
             case Done() as done:
+                if self._outputs == "stable":
+                    await self.node.wait_stable(done.seq)
                 return done
             case Exception() as error:
                 raise type(error)(*error.args) from error  # a traceback belongs to one task
@@ -270,18 +278,19 @@ def _plain(content: object) -> object:
 
 @asynccontextmanager
 async def open_machine(
-    node: Node, machine: Machine[S], *, wall_clock: Callable[[], int] = wall_clock_us
+    node: Node, machine: Machine[S], *, wall_clock: Callable[[], int] = wall_clock_us, outputs: Outputs = "stable"
 ) -> AsyncIterator[Runtime[S]]:
     """Rebuild the machine's state from the node's logs, and run it until the block ends.
 
     Waits until the node may append (`Node.wait_started`), and for what was heard before and its replicas have
-    lost since. ``wall_clock`` gives microseconds since 1970. Raises `MachineError` if the log is another machine's.
+    lost since. Commands are answered when what they led to is ``outputs``. ``wall_clock`` gives microseconds
+    since 1970. Raises `MachineError` if the log is another machine's.
     """
     await node.wait_started()
     me = node.config.key.member
     stop = node.status().me.log.tip.next_seq
     folded = await fold_from_checkpoint(machine, partial(node.read, me), stop, partial(node.follow, delivery="eager"))
-    runtime = Runtime(node, machine, folded, wall_clock)
+    runtime = Runtime(node, machine, folded, wall_clock, outputs)
     async with open_tasks() as nursery:
         nursery.start_soon(runtime.run)
         yield runtime

@@ -91,7 +91,7 @@ class Clients:
                 if alias not in self._cluster.halted:  # an application that cannot write any more stops
                     member.give_up(error)
                 raise
-            self._acknowledge(alias, last + 1 - count, events)
+            self._cluster.acknowledge(alias, last + 1 - count, events)
 
         try:
             await member.host.call(append)
@@ -102,12 +102,6 @@ class Clients:
             _refused()
             return False
         return True
-
-    def _acknowledge(self, alias: str, start: int, events: list[bytes]) -> None:
-        self._cluster.world.note("acknowledge", start + len(events) - 1)
-        self._ledger.acknowledge(alias, start, events)
-        for acknowledged in self._cluster.invariants.acknowledged:
-            acknowledged(alias, start, events)
 
 
 def _filling(number: int, size: int) -> bytes:

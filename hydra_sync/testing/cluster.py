@@ -25,6 +25,7 @@ from hydra_sync.ranges import SeqRange
 from hydra_sync.sync import Notice
 from hydra_sync.tasks import open_tasks
 from hydra_sync.testing import _trio_internals as internals
+from hydra_sync.testing.application import Application
 from hydra_sync.testing.atlas import DAMAGE, DECAY, TROUBLE, names_in, victim
 from hydra_sync.testing.clients import Clients
 from hydra_sync.testing.clock import nanoseconds
@@ -94,6 +95,8 @@ class Cluster:
         self.proves = restart == "prove"
         self.features = tuple(features)
         self.invariants = Invariants(self, invariants, self.features)
+        self.application: Application | None = None
+        self.installed = trio.Event()
         self._nursery = nursery
         self._clients = Clients(self, nursery)
         self._troubled: dict[str, None] = {}
@@ -183,6 +186,11 @@ class Cluster:
         return counts
 
     # Work
+
+    def install(self, application: Application) -> None:
+        """Run an application in each member's process, beside its node: now, and whenever it starts again."""
+        self.application = application
+        self.installed.set()
 
     async def write(self, alias: str, *, count: int = 1, size: int = 0, replicas: int = 0, together: int = 1) -> None:
         """Append ``count`` events at a member, ``together`` at a time, and return when all are acknowledged.
@@ -359,6 +367,13 @@ class Cluster:
         """A node has stopped because of its store, which it may only where a fault has hit the disk."""
         if alias not in self._troubled:
             self.world.fail(error)
+
+    def acknowledge(self, alias: str, start: int, events: list[bytes]) -> None:
+        """An append of ``events`` has returned."""
+        self.world.note("acknowledge", start + len(events) - 1)
+        self.ledger.acknowledge(alias, start, events)
+        for acknowledged in self.invariants.acknowledged:
+            acknowledged(alias, start, events)
 
     def noticed(self, alias: str, notice: Notice) -> None:
         """A node has given notice of something."""

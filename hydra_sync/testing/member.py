@@ -23,6 +23,7 @@ from hydra_sync.ranges import SeqRange
 from hydra_sync.store import Manifest, read_manifest
 from hydra_sync.sync import Fetched, Fetching, Notice, OwnLogAhead, SourceReplaced
 from hydra_sync.tasks import Signal, open_tasks
+from hydra_sync.testing.application import NotedNode
 from hydra_sync.testing.channel import PlaintextChannel
 from hydra_sync.testing.host import Host
 from hydra_sync.testing.ledger import EMPTY_STATE, Delivery
@@ -158,6 +159,7 @@ class Member:
             try:
                 async with open_tasks() as nursery:
                     nursery.start_soon(self._give_up, self._doom)
+                    nursery.start_soon(self._run_application, node)
                     for log in self.cluster.aliases:
                         nursery.start_soon(self._follow, node, log)
                         if "uniform" in self.cluster.features:
@@ -165,6 +167,11 @@ class Member:
             finally:
                 if self._open is not None and self._open[1] is node:
                     self._open = None
+
+    async def _run_application(self, node: Node) -> None:
+        await self.cluster.installed.wait()
+        assert self.cluster.application is not None
+        await self.cluster.application(self.cluster, self.alias, NotedNode(self.cluster, self.alias, node))
 
     def _operator_recovers(self) -> bool:
         if not self.cluster.proves:

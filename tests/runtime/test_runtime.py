@@ -149,6 +149,24 @@ async def test_a_command_is_refused_with_the_machines_words(make_network: Networ
         assert ("decided", "good") in a.state
 
 
+async def test_a_command_is_answered_when_no_crash_takes_it_back_any_more(make_network: NetworkMaker) -> None:
+    """Stable means on a majority: without one there is no answer, and nothing is heard, unless durable is enough."""
+    network = make_network("alice", "bob")
+    async with network.node("alice") as alice:
+        async with open_machine(alice, Counter()) as a:
+            with trio.move_on_after(0.3) as scope:
+                await a.submit("lonely")
+            assert scope.cancelled_caught
+            assert a.state == (("decided", "lonely"),)
+        async with open_machine(alice, Counter(), outputs="durable") as a:
+            await a.submit("durable")
+            assert a.state == (("decided", "lonely"), ("decided", "durable"))
+            async with network.node("bob"):
+                await until(lambda: len(a.state) == 4, "alice to hear herself")
+        async with network.node("bob"), open_machine(alice, Counter()) as a:
+            assert (await a.submit("together")).decided == ("together",)
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [("break", "ValueError: broken"), ("large", "more than a batch holds"), ("list", "tuples")],

@@ -1,0 +1,70 @@
+"""Machines keep their promises under all faults, and the scenarios find a runtime that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from hydra_sync.machine import Input, Progress
+from hydra_sync.runtime import runtime as runtimes
+from hydra_sync.testing.simulate import Simulation
+from hydra_sync.tutorial import Bank
+from hydra_sync.tutorial.bank import Accounts
+from simulations.machines import bank, replicated_map
+
+SEEDS = 60
+
+
+@pytest.mark.parametrize("scenario", [bank, replicated_map], ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("seed", range(4))
+def test_machines_keep_their_promises(scenario: Simulation, seed: int) -> None:
+    """For a few seeds; a campaign runs more."""
+    assert scenario.run(seed).failure is None
+
+
+def forgets_what_was_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = runtimes.fold_from_checkpoint
+
+    async def fold(*arguments: object) -> object:
+        folded = await whole(*arguments)  # type: ignore[arg-type]  # passed on as they are
+        return replace(folded, progress=Progress(folded.progress.state, {}))
+
+    monkeypatch.setattr(runtimes, "fold_from_checkpoint", fold)
+
+
+def commits_an_input_before_its_decisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def append(self: runtimes.Runtime[object], events: Sequence[bytes]) -> int:
+        first = await self.node.append_encoded(events[:1])
+        if events[1:]:
+            await self.node.append_encoded(events[1:])
+        return first
+
+    monkeypatch.setattr(runtimes.Runtime, "_append", append)
+
+
+def spends_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    decide = Bank.decide
+
+    def generous(self: Bank, state: Accounts, cause: Input) -> Sequence[object]:
+        return decide(self, Accounts(dict.fromkeys(state.balances, 1000), 0), cause)
+
+    monkeypatch.setattr(Bank, "decide", generous)
+
+
+@pytest.mark.parametrize(
+    ("plant", "scenario"),
+    [
+        (forgets_what_was_heard, bank),
+        (commits_an_input_before_its_decisions, bank),
+        (spends_what_is_not_there, bank),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_runtime_that_breaks_its_promise_is_found(
+    monkeypatch: pytest.MonkeyPatch, plant: Callable[[pytest.MonkeyPatch], None], scenario: Simulation
+) -> None:
+    """Each planted bug fails a seed."""
+    plant(monkeypatch)
+    assert any(scenario.run(seed).failure for seed in range(SEEDS))
