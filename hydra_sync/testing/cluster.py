@@ -143,14 +143,18 @@ class Cluster:
         """Whether this is a correct program, on a disk that does nothing worse than the product survives."""
         return alias not in self.hostile and alias not in self.damaged
 
+    @property
+    def recovers(self) -> bool:
+        """Whether a member whose disk has lost what was durable gets it back from the others."""
+        return self.proves and "recovery" in self.features
+
     def remembers(self, alias: str) -> bool:
         """Whether, besides, its disk keeps whatever was durable on it."""
         return self.is_sound(alias) and alias not in self.forgetful
 
     def forgets(self, alias: str) -> None:
         """A member's disk loses, or will lose, what was durable on it."""
-        survives = self.proves and "recovery" in self.features
-        (self.forgetful if survives else self.damaged)[alias] = None
+        (self.forgetful if self.recovers else self.damaged)[alias] = None
 
     def alias_of(self, key: MemberKey) -> str:
         """The member with this key."""

@@ -14,13 +14,12 @@ import trio
 
 from hydra_sync import Address, Config, Node, Seams, create_store, open_node
 from hydra_sync import config as configs
-from hydra_sync import store as stores
 from hydra_sync.config import Restart
-from hydra_sync.errors import OrphanedError, StoreError, StoreMissingError, UnavailableError
+from hydra_sync.errors import OrphanedError, StoreDamagedError, StoreError, StoreMissingError, UnavailableError
 from hydra_sync.identity import MemberKey, SigningKey
-from hydra_sync.limits import STORE_ID_BYTES
+from hydra_sync.node import recover_store
 from hydra_sync.ranges import SeqRange
-from hydra_sync.store import Manifest, read_manifest
+from hydra_sync.store import read_manifest
 from hydra_sync.sync import Fetched, Fetching, Notice, OwnLogAhead, SourceReplaced
 from hydra_sync.tasks import Signal, open_tasks
 from hydra_sync.testing.application import NotedNode
@@ -53,6 +52,7 @@ _unavailable = reachable("an application asks for events that are damaged or gon
 _cut = sometimes("a torn tail is cut off when a node starts", cluster=True)
 _founded = reachable("a node comes back without a store", cluster=True)
 _recovered = reachable("a lost store is made again, as by recover", cluster=True)
+_mended = reachable("a store that cannot be opened is mended, as by recover", cluster=True)
 _orphaned = reachable("an application takes back what it was given eagerly", cluster=True)
 _vanished = reachable("what an application was given eagerly is gone when it starts", cluster=True)
 
@@ -100,6 +100,7 @@ class Member:
         self._opened = Signal()
         self._was_opened = False
         self._is_new = False
+        self._is_unusable = False
         self._doom = _Doom()
 
     @property
@@ -125,6 +126,7 @@ class Member:
             failure = self.host.failure
             if self.host.state == "exited" and isinstance(failure, StoreError):
                 _stopped()
+                self._is_unusable = isinstance(failure, StoreDamagedError) and self.cluster.recovers
                 self.cluster.stopped(self.alias, failure)
             await trio.sleep(RESTART_S)
             if self.host.state == "exited" and self.cluster.keeps(self.alias):
@@ -139,6 +141,10 @@ class Member:
     async def _live(self, host: Host) -> None:
         """The process: a store if there is none, the node, and the application."""
         seams = Seams(disk=host.disk, channel=self._channel, wall_clock=host.wall_clock, entropy=host.entropy)
+        if self._is_unusable:  # the node said so, and named the command
+            self._is_unusable = False
+            _mended()
+            await recover_store(self.config, seams=seams)
         try:
             await read_manifest(host.disk, STORE)
         except StoreMissingError:
@@ -148,10 +154,7 @@ class Member:
             await host.disk.sync_dir(STORE.parent.parent)
             if self._was_opened and self._operator_recovers():
                 _recovered()
-                manifest = Manifest(self.config.network_id, self.config.key.member, host.entropy(STORE_ID_BYTES), False)
-                await stores.create_store(
-                    host.disk, STORE, manifest, amnesiac=self.config.keys, why="its disk was lost"
-                )
+                await recover_store(self.config, seams=seams)
             else:  # the worst that an operator can do: a member who lost its disk begins as if it were new
                 await create_store(self.config, seams=seams)
         async with open_node(self.config, seams=seams, observe=self._notice) as node:
@@ -174,7 +177,7 @@ class Member:
         await self.cluster.application(self.cluster, self.alias, NotedNode(self.cluster, self.alias, node))
 
     def _operator_recovers(self) -> bool:
-        if not self.cluster.proves:
+        if not self.cluster.recovers:
             return False
         by_chance = self.cluster.world.random(f"operator {self.alias}").below(2) == 0
         return self.operator == "recover" or (self.operator == "any" and by_chance)
