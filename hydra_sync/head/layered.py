@@ -23,7 +23,7 @@ RATIO: Final = 2  # a layer is more than so many times the one above it: the dep
 class Layered(Generic[V]):
     """A map from bytes; ``None`` is no value.
 
-    >>> one = Layered[int]().changed({b"a": 1, b"b": 2})
+    >>> one = Layered.of({b"a": 1, b"b": 2})
     >>> two = one.changed({b"c": 3}, [b"a"])
     >>> one.get(b"a"), two.get(b"a"), two.size, two.sorted()
     (1, None, 2, [(b'b', 2), (b'c', 3)])
