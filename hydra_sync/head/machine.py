@@ -42,7 +42,7 @@ class HeadMachine:
     member: MemberKey
     ledger: Ledger
     key: SigningKey | None = None
-    limits: HeadLimits = HeadLimits()
+    limits: HeadLimits = field(default_factory=HeadLimits)
     _fold: Fold = field(init=False, repr=False)
     _freezer: Freezer = field(init=False, repr=False)
 
