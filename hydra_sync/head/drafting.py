@@ -1,0 +1,61 @@
+"""A decision in the making: each event is folded in at once, and the next follows from the state after it. No I/O."""
+
+from __future__ import annotations
+
+from hydra_sync.head.bounds import HeadLimits
+from hydra_sync.head.events import Event, Ignored, content_of, reason
+from hydra_sync.head.evolving import Fold
+from hydra_sync.head.ledger import Ledger
+from hydra_sync.head.messages import Message
+from hydra_sync.head.state import Head, State
+from hydra_sync.identity import MemberKey, SigningKey
+from hydra_sync.machine import Decided
+
+__all__ = ["Draft"]
+
+
+class Draft:
+    """The events decided so far for one input, and the state after them."""
+
+    def __init__(self, fold: Fold, key: SigningKey, limits: HeadLimits, state: State) -> None:
+        self.fold = fold
+        self.key = key
+        self.limits = limits
+        self.state = state
+        self.contents: list[tuple[object, ...]] = []
+
+    @property
+    def ledger(self) -> Ledger:
+        """The head's ledger."""
+        return self.fold.hearing.ledger
+
+    @property
+    def member(self) -> MemberKey:
+        """Whose node decides."""
+        return self.key.member
+
+    def head(self, named: bytes) -> Head:
+        """The head as it is after the events so far; it must be known."""
+        head = self.state.head(named)
+        assert head is not None, "a head is never forgotten while something is decided for it"
+        return head
+
+    def is_open(self, named: bytes) -> bool:
+        """Whether snapshots of this head may be requested and signed."""
+        head = self.state.open
+        return head is not None and head.id == named
+
+    def happens(self, event: Event) -> None:
+        """Decide an event that stays in this node's log."""
+        self.contents.append(content_of(event))
+        self.state = self.fold.happened(self.state, event)
+
+    def says(self, message: Message) -> None:
+        """Decide an event that all members hear, this one too, once it is stable."""
+        content = message.content()
+        self.contents.append(content)
+        self.state = self.fold.evolve(self.state, Decided(content))
+
+    def ignores(self, author: bytes, why: str) -> None:
+        """Record that something changed nothing, and why."""
+        self.happens(Ignored(author, reason(why)))

@@ -1,0 +1,139 @@
+"""What is heard from members: what has no place, and what is kept of the rest. No I/O.
+
+Logs of different members have no mutual order. A signature may be heard before its snapshot was requested, a
+request before the transactions that it names, all of it before the head opened here: it waits, and nothing
+that waits is ever lost for having waited too long.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from hydra_sync.errors import FormatError
+from hydra_sync.head.bounds import AHEAD, EARLY_MAX
+from hydra_sync.head.ledger import Ledger, Transaction
+from hydra_sync.head.messages import AckSn, Message, ReqSn, ReqTx, Signing
+from hydra_sync.head.snapshot import leader
+from hydra_sync.head.state import Early, Head, Pooled, Request, Standing, State
+from hydra_sync.identity import MemberKey
+
+__all__ = ["NOTHING_NEW", "Hearing"]
+
+NOTHING_NEW: Final = "nothing new"
+"""The objection to what was heard before, or does not matter any more: no reason for an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """The rules, for one member and one ledger."""
+
+    ledger: Ledger
+    member: MemberKey
+
+    def objection(self, state: State, author: MemberKey, message: Message) -> str | None:
+        """Why a message changes nothing; none if it is to be kept."""
+        head = state.head(message.head)
+        if head is None:
+            return _early_objection(state, author, message)
+        if author not in head.parties:
+            return "its author is no party of the head"
+        match message:
+            case ReqTx():
+                return self._transaction_objection(head, message)
+            case ReqSn():
+                return _request_objection(head, author, message)
+            case Signing():
+                return None if author == self.member else NOTHING_NEW
+            case AckSn():
+                return _place_objection(head, message.signed.version, message.signed.number)
+
+    def heard(self, state: State, author: MemberKey, message: Message) -> State:
+        """The state with what is to be kept of the message."""
+        head = state.head(message.head)
+        if head is not None and isinstance(message, ReqTx) and author == self.member:
+            head = replace(head, outgoing=max(0, head.outgoing - 1))
+            state = state.with_head(head)
+        if self.objection(state, author, message) is not None:
+            return state
+        if head is None:
+            return replace(state, early=(*state.early, Early(author, message.head, message.content())))
+        if isinstance(message, ReqTx):
+            return state.with_head(self._pooled(head, author, self.ledger.read(message.transaction)))
+        if isinstance(message, ReqSn):
+            return state.with_head(_requested(head, message))
+        return state  # a signature is kept when it has been checked
+
+    def _transaction_objection(self, head: Head, message: ReqTx) -> str | None:
+        try:
+            transaction = self.ledger.read(message.transaction)
+        except FormatError as error:
+            return f"the transaction is malformed: {error}"
+        if transaction.id in head.fates:
+            return NOTHING_NEW
+        pooled = head.pool.get(transaction.id)
+        return None if pooled is None or pooled.standing is Standing.SHELVED else NOTHING_NEW
+
+    def _pooled(self, head: Head, author: MemberKey, transaction: Transaction) -> Head:
+        # What came first stays: its witnesses were checked, those of this copy not yet.
+        if (shelved := head.pool.get(transaction.id)) is not None:
+            transaction = shelved.transaction
+        pooled = Pooled(transaction, author, head.arrivals, Standing.WAITING)
+        pool = head.pool.changed({transaction.id: pooled})
+        rejected = head.rejected
+        if any(id_ == transaction.id for id_, _ in rejected):
+            rejected = tuple(each for each in rejected if each[0] != transaction.id)
+        head = replace(
+            head,
+            pool=pool,
+            arrivals=head.arrivals + 1,
+            own=head.own + (author == self.member),
+            rejected=rejected,
+        )
+        if not head.requests:
+            return head
+        return replace(head, requests=tuple(_seen(head, request) for request in head.requests))
+
+
+def _early_objection(state: State, author: MemberKey, message: Message) -> str | None:
+    if message.head in state.over:
+        return f"head {message.head.hex()} is over"
+    if sum(1 for early in state.early if early.author == author) >= EARLY_MAX:
+        return f"head {message.head.hex()} has not opened here, and {EARLY_MAX:,} messages of its author wait already"
+    return None
+
+
+def _place_objection(head: Head, version: int, number: int) -> str | None:
+    if version != head.version:
+        return f"it is of version {version}, the head is at {head.version}"
+    if number > head.number + AHEAD:
+        return f"snapshot {number} is too far ahead of {head.number}: nobody can have come so far without us"
+    return None
+
+
+def _request_objection(head: Head, author: MemberKey, message: ReqSn) -> str | None:
+    if message.number <= head.number:
+        return NOTHING_NEW
+    if (why := _place_objection(head, message.version, message.number)) is not None:
+        return why
+    if leader(head.parties, message.number) != author:
+        return f"its author does not lead snapshot {message.number}"
+    if not message.transactions:
+        return "a snapshot confirms something"
+    if (before := head.request(message.number)) is not None:
+        same = before.transactions == message.transactions
+        return NOTHING_NEW if same else f"snapshot {message.number} was requested already, with other transactions"
+    return None
+
+
+def _requested(head: Head, message: ReqSn) -> Head:
+    request = Request(message.version, message.number, message.transactions, 0)
+    return replace(head, requests=(*head.requests, _seen(head, request)))
+
+
+def _seen(head: Head, request: Request) -> Request:
+    """The request with its mark moved over what is in the pool: each name is looked up once, not with each event."""
+    seen = request.seen
+    while seen < len(request.transactions) and request.transactions[seen] in head.pool:
+        seen += 1
+    return request if seen == request.seen else replace(request, seen=seen)
