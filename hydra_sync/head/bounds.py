@@ -17,6 +17,7 @@ REJECTED_MAX: Final = 1024  # rejections remembered for `answers_of`; older ones
 EARLY_MAX: Final = 4096  # messages per member of heads not opened yet: our view of layer 1 may lag behind theirs
 CONFIRMED_REMEMBERED: Final = 16  # snapshots whose signatures are at hand to recognise a second, different one
 AHEAD: Final = 2  # no snapshot is requested, or signed, before we have signed the one before it
+POSTS_MAX: Final = 16  # asked for and not seen on layer 1: who asks again and again means the last ones
 STAGES_MAX: Final = 1024  # facts of layer 1 to return to; a head has a handful
 DEPTH_MAX: Final = 32  # nesting of a transaction
 REASON_CHARS_MAX: Final = 400  # in an event, for people

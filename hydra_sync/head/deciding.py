@@ -9,7 +9,7 @@ from hydra_sync.head.asked import asked
 from hydra_sync.head.bounds import HeadLimits
 from hydra_sync.head.commands import HeadOpened, Observed, parse_command
 from hydra_sync.head.drafting import Draft
-from hydra_sync.head.events import Followed, HeardEarly, MemberForked, MemberOrphaned
+from hydra_sync.head.events import Followed, HeardEarly, MemberForked
 from hydra_sync.head.evolving import Fold
 from hydra_sync.head.hearing import NOTHING_NEW
 from hydra_sync.head.judging import brought
@@ -18,7 +18,7 @@ from hydra_sync.head.messages import AckSn, Message, ReqTx, Signing, parse_messa
 from hydra_sync.head.signing import acknowledged, advance, contest, signs
 from hydra_sync.head.state import State
 from hydra_sync.identity import MemberKey, SigningKey
-from hydra_sync.machine import Alarm, Command, Forked, Heard, Input, Orphaned, RejectedError
+from hydra_sync.machine import Alarm, Command, Forked, Heard, Input, RejectedError
 
 __all__ = ["decided"]
 
@@ -40,8 +40,6 @@ def decided(
                 _heard(draft, state, place.log, message)
         case Forked(log, seq):
             draft.happens(MemberForked(log, seq))
-        case Orphaned(place, stop):
-            draft.happens(MemberOrphaned(place.log, place.seq, stop))
         case Alarm():
             pass
     return draft.contents

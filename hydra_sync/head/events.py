@@ -25,7 +25,6 @@ __all__ = [
     "Ignored",
     "LocalStateCleared",
     "MemberForked",
-    "MemberOrphaned",
     "PartySigned",
     "PostTx",
     "SnapshotConfirmed",
@@ -196,15 +195,6 @@ class MemberForked:
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class MemberOrphaned:
-    """Events of a member that were heard before they were stable are no part of its log any more."""
-
-    member: MemberKey
-    start: int
-    stop: int
-
-
 Event = (
     TxApplied
     | TxWaiting
@@ -221,7 +211,6 @@ Event = (
     | Followed
     | Ignored
     | MemberForked
-    | MemberOrphaned
 )
 
 
@@ -293,5 +282,4 @@ _FORMS: Final[dict[str, tuple[Callable[..., Event], tuple[_Reader, ...]]]] = {
     "Followed": (Followed, (_TEXT, _blob, _TEXT, _UINT, _blob)),
     "Ignored": (Ignored, (_blob, _TEXT)),
     "MemberForked": (MemberForked, (_PARTY, _UINT)),
-    "MemberOrphaned": (MemberOrphaned, (_PARTY, _UINT, _UINT)),
 }

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from hydra_sync.errors import FormatError
-from hydra_sync.head.bounds import CONFIRMED_REMEMBERED, REJECTED_MAX
-from hydra_sync.head.commands import Observed, SideLoadSnapshot, parse_command
+from hydra_sync.head.bounds import CONFIRMED_REMEMBERED, POSTS_MAX, REJECTED_MAX
+from hydra_sync.head.commands import Observed, RolledBack, SideLoadSnapshot, parse_command
 from hydra_sync.head.events import (
     Event,
     HeardEarly,
     PartySigned,
+    PostTx,
     SnapshotConfirmed,
     SnapshotRefused,
     SnapshotRequested,
@@ -63,6 +64,8 @@ class Fold:
         match event:
             case HeardEarly(head):
                 return self._heard_early(state, head)
+            case PostTx():
+                return replace(state, posts=(*state.posts, event)[-POSTS_MAX:])
             case (
                 TxApplied() | TxWaiting() | TxRejected() | PartySigned() | SnapshotRequested() | SnapshotRefused()
             ) | SnapshotConfirmed():
@@ -98,7 +101,10 @@ class Fold:
             return state
         if isinstance(command, Observed):
             after = followed(self.hearing.ledger, self.hearing.member, state, command)
-            return state if isinstance(after, str) else after
+            if isinstance(after, str):
+                return state
+            # Layer 1 has moved: what was to be posted before has been answered, or has no place any more.
+            return after if isinstance(command.fact, RolledBack) else replace(after, posts=())
         if isinstance(command, SideLoadSnapshot) and state.open is not None:
             return state.with_head(self.side_loaded(state.open, command))
         return state

@@ -14,6 +14,7 @@ from hydra_sync.errors import FormatError
 from hydra_sync.head import shapes
 from hydra_sync.head.answers import Status
 from hydra_sync.head.commands import Point
+from hydra_sync.head.events import PostTx, content_of, parse_event
 from hydra_sync.head.layered import Layered
 from hydra_sync.head.ledger import Ledger, Outputs, Transaction, TxId
 from hydra_sync.head.messages import parse_message
@@ -57,12 +58,13 @@ class Freezer:
             tuple(_head(head) for head in state.heads),
             state.over,
             tuple((early.author, early.head, early.content) for early in state.early),
+            tuple(content_of(post) for post in state.posts),
         )
 
     def thaw(self, frozen: object) -> State:
         """The state. Raises `FormatError` if the value is none."""
         try:
-            form, name, point, stages, heads, over, early = shapes.fields(frozen, 7)
+            form, name, point, stages, heads, over, early, posts = shapes.fields(frozen, 8)
             if form != FORM or name != self.ledger.name:
                 raise FormatError(f"a state of form {form} for the ledger {name}, not {FORM} for {self.ledger.name}")
             return State(
@@ -71,6 +73,7 @@ class Freezer:
                 tuple(self._to_head(each) for each in shapes.array(heads)),
                 tuple(shapes.head_id(each) for each in shapes.array(over)),
                 tuple(_to_early(each) for each in shapes.array(early)),
+                tuple(_to_post(each) for each in shapes.array(posts)),
             )
         except (KeyError, ValueError) as error:
             raise FormatError(f"this is no state of a head: {error}") from error
@@ -239,3 +242,10 @@ def _to_wanted(value: object) -> Layered[tuple[TxId, ...]]:
 def _to_rejected(value: object) -> tuple[TxId, Rejected]:
     id_, why, final = shapes.fields(value, 3)
     return TxId(shapes.transaction_id(id_)), Rejected(shapes.text(why), bool(final))
+
+
+def _to_post(value: object) -> PostTx:
+    post = parse_event(value)
+    if not isinstance(post, PostTx):
+        raise FormatError("this is nothing to be posted")
+    return post

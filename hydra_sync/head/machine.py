@@ -53,6 +53,11 @@ class HeadMachine:
         object.__setattr__(self, "_freezer", Freezer(self.ledger))
 
     @property
+    def name(self) -> str:
+        """With the ledger's: a head goes on with the ledger that it began with."""
+        return f"head/{self.ledger.name}"
+
+    @property
     def start(self) -> State:
         """No head, and nothing observed of layer 1."""
         return State()

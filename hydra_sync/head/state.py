@@ -13,6 +13,7 @@ from typing import Final
 
 from hydra_sync.head.answers import Status
 from hydra_sync.head.commands import Point
+from hydra_sync.head.events import PostTx
 from hydra_sync.head.layered import Layered
 from hydra_sync.head.ledger import Outputs, Transaction, TxId
 from hydra_sync.head.snapshot import Content, Snapshot
@@ -183,6 +184,8 @@ class State:
     over: tuple[bytes, ...] = ()
     """Heads before those: nothing said in them is listened to."""
     early: tuple[Early, ...] = ()
+    posts: tuple[PostTx, ...] = ()
+    """To be posted to layer 1, which has not moved since."""
 
     @property
     def stage(self) -> Stage:

@@ -52,14 +52,14 @@ AGAIN_S: Final = 5.0  # until what a full disk refused, or a damaged replica lac
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A command that was decided on: what was decided, and the seq of its record in the node's own log."""
+    """A command that was decided on: what was decided, and the seq of its last record in the node's own log."""
 
     decided: tuple[object, ...]
     seq: int
 
 
 @dataclass(eq=False, slots=True)
-class _Waiting:
+class Waiting:
     """An input in the queue; who gave a command waits until it is settled."""
 
     cause: Input
@@ -75,7 +75,13 @@ class Runtime(Generic[S]):
     """A machine that runs on a node, until its `open_machine` block ends or it fails."""
 
     def __init__(
-        self, node: Node, machine: Machine[S], folded: Folded[S], wall_clock: Callable[[], int], outputs: Outputs
+        self,
+        node: Node,
+        machine: Machine[S],
+        folded: Folded[S],
+        wall_clock: Callable[[], int],
+        outputs: Outputs,
+        observe: Callable[[int, Group[S]], None],
     ) -> None:
         self.node: Final = node
         self.machine: Final = machine
@@ -89,8 +95,9 @@ class Runtime(Generic[S]):
         self._folded = folded
         self._wall_clock = wall_clock
         self._outputs = outputs
-        self._next: _Waiting | None = None
-        self._send, self._receive = trio.open_memory_channel[_Waiting](WAITING_MAX)
+        self._observe = observe
+        self._next: Waiting | None = None
+        self._send, self._receive = trio.open_memory_channel[Waiting](WAITING_MAX)
 
     @property
     def state(self) -> S:
@@ -106,11 +113,22 @@ class Runtime(Generic[S]):
         """Give the machine a command; returns when what it decided is stable, or with ``outputs="durable"`` durable.
 
         If cancelled, it may be decided on all the same. What is stable no crash takes back; what is only durable
-        here is lost with this disk. Raises `RejectedError` with the machine's reason,
-        `UsageError` for content that is no event, `MachineError` if the machine has failed.
+        here is lost with this disk. Raises `RejectedError` with the machine's reason, `UsageError` for content that
+        is no event, `MachineError` if the machine has failed.
         """
-        waiting = _Waiting(Command(_plain(content), self._wall_clock()))
+        return await self.outcome(await self.offer(content))
+
+    async def offer(self, content: object) -> Waiting:
+        """As `submit`, for commands that must keep their order: returns when it is in the queue, before it is decided.
+
+        `outcome` has the rest. Raises `UsageError`.
+        """
+        waiting = Waiting(Command(_plain(content), self._wall_clock()))
         await self._send.send(waiting)
+        return waiting
+
+    async def outcome(self, waiting: Waiting) -> Done:
+        """How a command ended; as `submit`."""
         await waiting.settled.wait()
         match waiting.outcome:
             case Done() as done:
@@ -156,7 +174,8 @@ class Runtime(Generic[S]):
                 seq = await self._append(turn.events)
                 self._progress = turn.progress
                 for waiting, group in turn.taken:
-                    waiting.settle(Done(group.decided, seq))
+                    self._observe(seq, group)
+                    waiting.settle(Done(group.decided, seq + len(group.decided)))
                     seq += len(group.records)
                 self.changed.fire()
                 since += sum(map(len, turn.events))
@@ -203,10 +222,10 @@ class Runtime(Generic[S]):
                     start = event.seq + 1
                     heard = heard_of(event)
                     if heard is not None and self.machine.hears(heard.content):
-                        await self._send.send(_Waiting(heard))
+                        await self._send.send(Waiting(heard))
             except ForkedError as error:
                 self.deaf[member] = str(error)
-                await self._send.send(_Waiting(Forked(member, start)))
+                await self._send.send(Waiting(Forked(member, start)))
                 return
             except UnavailableError as error:
                 self.deaf[member] = str(error)
@@ -222,7 +241,7 @@ class Runtime(Generic[S]):
                 await self.changed.wait()
             elif due <= now:
                 rung = due
-                await self._send.send(_Waiting(Alarm(now)))
+                await self._send.send(Waiting(Alarm(now)))
             else:
                 with trio.move_on_after((due - now) / 1e6):
                     await self.changed.wait()
@@ -233,11 +252,11 @@ class _Turn(Generic[S]):
 
     def __init__(self, progress: Progress[S]) -> None:
         self.progress = progress
-        self.taken: list[tuple[_Waiting, Group[S]]] = []
+        self.taken: list[tuple[Waiting, Group[S]]] = []
         self.events: list[bytes] = []
         self._size = 0
 
-    def decide(self, machine: Machine[S], waiting: _Waiting) -> bool:
+    def decide(self, machine: Machine[S], waiting: Waiting) -> bool:
         """Decide on one more input; whether its records fit.
 
         Raises `RejectedError` for a command that the machine refuses, `MachineError` if it fails.
@@ -276,21 +295,31 @@ def _plain(content: object) -> object:
         raise UsageError(f"a command has to be plain CBOR: {error}") from error
 
 
+def _ignore(_: int, __: object) -> None:
+    pass
+
+
 @asynccontextmanager
 async def open_machine(
-    node: Node, machine: Machine[S], *, wall_clock: Callable[[], int] = wall_clock_us, outputs: Outputs = "stable"
+    node: Node,
+    machine: Machine[S],
+    *,
+    wall_clock: Callable[[], int] = wall_clock_us,
+    outputs: Outputs = "stable",
+    observe: Callable[[int, Group[S]], None] = _ignore,
 ) -> AsyncIterator[Runtime[S]]:
     """Rebuild the machine's state from the node's logs, and run it until the block ends.
 
     Waits until the node may append (`Node.wait_started`), and for what was heard before and its replicas have
     lost since. Commands are answered when what they led to is ``outputs``. ``wall_clock`` gives microseconds
-    since 1970. Raises `MachineError` if the log is another machine's.
+    since 1970. ``observe`` is called with each input that became durable, what was decided, and the seq of its
+    record. Raises `MachineError` if the log is another machine's.
     """
     await node.wait_started()
     me = node.config.key.member
     stop = node.status().me.log.tip.next_seq
     folded = await fold_from_checkpoint(machine, partial(node.read, me), stop, partial(node.follow, delivery="eager"))
-    runtime = Runtime(node, machine, folded, wall_clock, outputs)
+    runtime = Runtime(node, machine, folded, wall_clock, outputs, observe)
     async with open_tasks() as nursery:
         nursery.start_soon(runtime.run)
         yield runtime

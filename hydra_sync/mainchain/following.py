@@ -1,0 +1,73 @@
+"""Layer 1 and a head's machine: what is observed becomes its input, what it decides to post is posted. Does I/O.
+
+An observation is recorded with its point, so that a restart goes on behind the last one. A post is in the state
+until layer 1 has answered it: whoever starts again sees what is still to be posted, and a chain takes it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+import trio
+
+from hydra_sync.head.commands import Point
+from hydra_sync.head.events import PostTx
+from hydra_sync.head.state import State
+from hydra_sync.machine import MachineError, RejectedError
+from hydra_sync.mainchain.dev_chain import Line
+from hydra_sync.runtime import Runtime
+
+__all__ = ["Mainchain", "drive"]
+
+
+class Mainchain(Protocol):
+    """Layer 1."""
+
+    async def post(self, post: PostTx) -> str | None:
+        """Submit a transaction; why it was refused, if it was."""
+
+    def follow(self, point: Point) -> AsyncIterator[Line]:
+        """What happened after ``point``, in order, and what happens."""
+
+
+def _ignore(_: str) -> None:
+    pass
+
+
+async def drive(runtime: Runtime[State], chain: Mainchain, *, tell: Callable[[str], None] = _ignore) -> None:
+    """Keep a head and layer 1 together, until cancelled; ``tell`` is given what was refused, and why.
+
+    Raises `UsageError` where the chain is another one than the head has followed so far.
+    """
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_observe, runtime, chain, tell)
+        nursery.start_soon(_post, runtime, chain, tell)
+
+
+async def _observe(runtime: Runtime[State], chain: Mainchain, tell: Callable[[str], None]) -> None:
+    async for line in chain.follow(runtime.state.point):
+        try:
+            await runtime.submit(line.content)
+        except RejectedError as error:
+            tell(f"{line.fact[0]} of slot {line.point.slot} was passed over: {error}")
+        except MachineError:
+            return
+
+
+async def _post(runtime: Runtime[State], chain: Mainchain, tell: Callable[[str], None]) -> None:
+    done: tuple[PostTx, ...] = ()
+    while runtime.failure is None:
+        posts = runtime.state.posts
+        done = tuple(post for post in done if post in posts)
+        fresh = [post for post in posts if post not in done]
+        if not fresh:
+            await runtime.changed.wait()
+            continue
+        # What leaves this node is stable: no crash may take back the decision to post.
+        await runtime.node.wait_stable(runtime.node.status().me.log.tip.next_seq - 1)
+        for post in fresh:
+            why = await chain.post(post)
+            if why is not None:
+                tell(f"layer 1 refused {post.kind}: {why}")
+            done = (*done, post)
