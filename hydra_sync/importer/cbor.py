@@ -77,7 +77,7 @@ class CborReader:
         if self.peek() in (0xC2, 0xC3):
             negative = self.data[self.offset] == 0xC3
             self.offset += 1
-            number = int.from_bytes(self.bytes())
+            number = int.from_bytes(self.byte_string())
             return -1 - number if negative else number
         start = self.offset
         major, argument = self.head()
@@ -86,7 +86,7 @@ class CborReader:
             raise self.fail(f"{_NAMES[major]}, not an integer")
         return argument if major == UNSIGNED else -1 - argument
 
-    def bytes(self) -> bytes:
+    def byte_string(self) -> bytes:
         return self._string(BYTES)
 
     def text(self) -> str:

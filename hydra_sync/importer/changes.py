@@ -316,7 +316,7 @@ _PARSERS: Final[Mapping[str, Callable[[JsonObject], Change | None]]] = {
     "HeadPartialFannedOut": lambda fields: FanoutBegun(_head(fields)),
     "HeadFanoutReverted": lambda fields: FanoutReverted(_head(fields)),
     "HeadFannedOut": lambda fields: FannedOut(_head(fields)),
-    "Checkpoint": lambda fields: Checkpoint(parse_state(value(fields, "state"))),
+    "Checkpoint": lambda fields: Checkpoint(parse_state(as_object(value(fields, "state"), "a state"))),
 }
 
 _UNCHANGING: Final = frozenset(

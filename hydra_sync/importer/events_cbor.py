@@ -38,7 +38,7 @@ def _boolean(cbor: CborReader) -> Json:
 
 
 def _hex(cbor: CborReader) -> str:
-    return cbor.bytes().hex()
+    return cbor.byte_string().hex()
 
 
 def _seconds(cbor: CborReader) -> Json:
@@ -70,7 +70,7 @@ def _output(cbor: CborReader) -> Json:
 
 
 def _transaction(cbor: CborReader) -> Json:
-    data = cbor.bytes()
+    data = cbor.byte_string()
     fields: dict[str, Json] = {"cborHex": data.hex(), "description": "", "txId": cardano_transaction_id(data)}
     return fields | {"type": "Tx ConwayEra"}
 
@@ -132,7 +132,9 @@ _SEEN = choice(
         "SeenSnapshot": [("snapshot", _SNAPSHOT), ("signatories", keyed(_party_key, _SIGNATURE))],
     },
 )
-_MODE = choice("fanout mode", {"AutoDrain": [], "DistributingSelection": [("contents", _UTXO)], "AwaitingSelection": []})
+_MODE = choice(
+    "fanout mode", {"AutoDrain": [], "DistributingSelection": [("contents", _UTXO)], "AwaitingSelection": []}
+)
 _STATUS = choice("deposit status", {"Inactive": [], "Active": [], "Expired": []})
 
 

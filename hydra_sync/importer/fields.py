@@ -25,7 +25,7 @@ __all__ = [
     "value",
 ]
 
-Json: TypeAlias = "None | bool | int | Decimal | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | Decimal | str | list[Json] | dict[str, Json] | None"
 JsonObject: TypeAlias = Mapping[str, Json]
 
 NATURAL_MAX: Final = (1 << 64) - 1  # event ids are Word64, and no snapshot number comes near it
@@ -48,7 +48,7 @@ def parse_json(data: bytes) -> Json:
     {'drift': Decimal('0.10')}
     """
     try:
-        return cast(Json, json.loads(data.decode(), parse_float=Decimal, parse_constant=_refuse))
+        return cast("Json", json.loads(data.decode(), parse_float=Decimal, parse_constant=_refuse))
     except (ValueError, RecursionError, ArithmeticError) as error:
         raise RecordError(f"not JSON: {error}") from error
 

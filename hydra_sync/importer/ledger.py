@@ -147,7 +147,7 @@ def _inputs(cbor: CborReader) -> Outputs:
     while not cbor.at_break() if count is None else done < count:
         if cbor.expect(ARRAY) != 2:
             raise cbor.fail("an input is a list of two")
-        found.add(f"{cbor.bytes().hex()}#{cbor.integer()}")
+        found.add(f"{cbor.byte_string().hex()}#{cbor.integer()}")
         done += 1
     return frozenset(found)
 

@@ -26,7 +26,7 @@ from hydra_sync.importer.fields import (
 from hydra_sync.importer.ledger import Outputs, parse_outputs, parse_transaction, parse_transaction_id
 from hydra_sync.importer.snapshots import Confirmed, Snapshot, parse_confirmed, parse_parties, parse_snapshot
 
-__all__ = ["HEAD_STATES", "HeadImage", "is_head_state", "parse_deposits", "parse_state"]
+__all__ = ["HEAD_STATES", "HeadImage", "parse_deposits", "parse_state"]
 
 HEAD_STATES: Final = {
     "Idle": Status.IDLE,
@@ -55,14 +55,8 @@ class HeadImage:
     deposits: dict[str, Outputs] = field(default_factory=dict)
 
 
-def is_head_state(found: Json) -> bool:
-    """Whether this is a head's whole state, and no event."""
-    return isinstance(found, dict) and found.get("tag") in HEAD_STATES
-
-
-def parse_state(found: Json) -> HeadImage:
+def parse_state(fields: JsonObject) -> HeadImage:
     """A NodeState or a HeadState. Raises `RecordError`."""
-    fields = as_object(found, "a state")
     deposits: dict[str, Outputs] = {}
     if "headState" in fields:
         deposits = parse_deposits(value(fields, "deposits", "pendingDeposits"))
@@ -100,9 +94,7 @@ def parse_deposits(found: Json) -> dict[str, Outputs]:
     return deposits
 
 
-def _open(
-    fields: JsonObject, head_id: str | None, parties: tuple[str, ...], deposits: dict[str, Outputs]
-) -> HeadImage:
+def _open(fields: JsonObject, head_id: str | None, parties: tuple[str, ...], deposits: dict[str, Outputs]) -> HeadImage:
     last_seen, in_flight = _seen(value(fields, "seenSnapshot"))
     return HeadImage(
         Status.OPEN,
