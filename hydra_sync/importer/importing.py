@@ -17,6 +17,7 @@ from hydra_sync.importer.sources import Problem, Progress
 
 __all__ = ["PROBLEMS_MAX", "Import", "Imported", "import_directory"]
 
+UNKNOWN: Final = "(not understood)"
 PROBLEMS_MAX: Final = 1000  # told one by one; a file of another kind would have one on every line
 
 
@@ -70,7 +71,7 @@ class Import:
 
     def _take(self, record: Record) -> None:
         self.result.records += 1
-        self.result.events[record.tag] += 1
+        self.result.events[UNKNOWN if record.problem else record.tag] += 1
         if record.problem:
             self._note(Problem(record.position, record.problem))
         for change in record.changes:

@@ -25,8 +25,8 @@ class NotJsonError(RecordError):
 class Record:
     """One event of a node, in any dialect, or the whole state of the oldest ones.
 
-    ``event_id`` is there since 0.16, ``time`` since 0.21. ``problem`` is why its content could not be understood
-    though its form is sound: it changes nothing then, and it is kept all the same.
+    ``event_id`` is there since 0.16, ``time`` since 0.21. ``problem`` is why its content is not understood, or
+    not believed, though its form is sound: the record is kept all the same.
     """
 
     position: Position
