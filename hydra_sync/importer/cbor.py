@@ -44,13 +44,15 @@ class CborReader:
 
     def peek(self) -> int:
         """The first byte of what is next."""
-        if self.at_end:
+        if self.offset >= len(self.data):
             raise self.fail("it ends here")
         return self.data[self.offset]
 
     def head(self) -> tuple[int, int | None]:
         """The major type and the argument of the next item; None is an indefinite length."""
-        first = self.peek()
+        if self.offset >= len(self.data):
+            raise self.fail("it ends here")
+        first = self.data[self.offset]
         major, low = first >> 5, first & 31
         if low < 24:
             self.offset += 1
@@ -114,8 +116,12 @@ class CborReader:
         if depth > DEPTH_MAX:
             raise self.fail("nested too deeply")
         major, argument = self.head()
+        if major <= NEGATIVE or major == SIMPLE:
+            return
         if major in (BYTES, TEXT) and argument is not None:
-            self._take(argument)
+            if argument > len(self.data) - self.offset:
+                raise self.fail(f"{argument} bytes are not there")
+            self.offset += argument
         elif major == TAG:
             self.skip(depth + 1)
         elif argument is None:

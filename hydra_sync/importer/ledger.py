@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Final, TypeAlias
 
 from hydra_sync.importer.cbor import ARRAY, MAP, TAG, CborReader
-from hydra_sync.importer.fields import Json, JsonObject, RecordError, hexadecimal, items, value
+from hydra_sync.importer.fields import Json, RecordError, hexadecimal, items, value
 
 __all__ = [
     "Outputs",
@@ -25,6 +26,8 @@ __all__ = [
     "parse_transaction_id",
     "utxo_hash",
 ]
+
+CACHED: Final = 1024  # hydra-node puts so many transactions into a snapshot at most
 
 Outputs: TypeAlias = frozenset[str]
 
@@ -57,7 +60,10 @@ def parse_transaction(found: Json) -> Transaction:
     if not isinstance(found, dict):
         return Transaction(parse_transaction_id(found), None, None)  # early snapshots had ids only
     if "cborHex" in found:
-        return _cardano(bytes.fromhex(hexadecimal(found, "cborHex")), found)
+        transaction = _cardano(hexadecimal(found, "cborHex"))
+        if "txId" in found and hexadecimal(found, "txId") != transaction.id:
+            raise RecordError(f"a transaction's txId is not the hash of its body, {transaction.id}")
+        return transaction
     tx_id = parse_transaction_id(value(found, "id", "txId"))
     if isinstance(found.get("inputs"), list) and isinstance(found.get("outputs"), list):
         return Transaction(tx_id, parse_outputs(found["inputs"]), parse_outputs(found["outputs"]))
@@ -100,11 +106,10 @@ def cardano_transaction_id(data: bytes) -> str:
     return _id_of(_body(data))
 
 
-def _cardano(data: bytes, fields: JsonObject) -> Transaction:
-    body = _body(data)
+@lru_cache(CACHED)  # received, applied and confirmed, one transaction is in at least three records
+def _cardano(cbor_hex: str) -> Transaction:
+    body = _body(bytes.fromhex(cbor_hex))
     tx_id = _id_of(body)
-    if "txId" in fields and hexadecimal(fields, "txId") != tx_id:
-        raise RecordError(f"a transaction's txId is not the hash of its body, {tx_id}")
     spends, outputs = _effect(body)
     return Transaction(tx_id, spends, frozenset(f"{tx_id}#{index}" for index in range(outputs)))
 
