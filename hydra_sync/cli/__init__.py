@@ -14,6 +14,7 @@ from hydra_sync.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE, exit_code, leaves
 from hydra_sync.cli.explain import explain
 from hydra_sync.cli.fetch import fetch
 from hydra_sync.cli.fork_proof import fork_proof
+from hydra_sync.cli.importing import import_
 from hydra_sync.cli.init import init
 from hydra_sync.cli.keygen import keygen
 from hydra_sync.cli.read import follow, read
@@ -39,6 +40,7 @@ COMMANDS = (
     recover,
     verify,
     fork_proof,
+    import_,
     demo,
     simulate,
     chaos_proxy,

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,21 +10,18 @@ import click
 import trio
 
 from hydra_sync.cli.live import publish_status, tell_waits
-from hydra_sync.cli.notices import notice_json, notice_line
+from hydra_sync.cli.node_output import NodeOutput, until_closed, until_signal, until_taken
 from hydra_sync.cli.options import json_option, node_options, take_config
-from hydra_sync.cli.output import LineWriter, lost_json, lost_line, open_writers
+from hydra_sync.cli.output import open_writers
+from hydra_sync.cli.stdin import line_text, read_lines
 from hydra_sync.cli.values import input_format_option, parse_value
 from hydra_sync.config import Config
 from hydra_sync.errors import StoreFullError, UsageError
-from hydra_sync.limits import EVENT_BYTES_MAX
 from hydra_sync.node import Node, open_node
-from hydra_sync.sync import Connected, Disconnected, Notice, OwnLogTaken
 from hydra_sync.tasks import open_tasks
 
-__all__ = ["run", "until_signal"]
+__all__ = ["run"]
 
-STDIN_BYTES: Final = 64 << 10  # lines that arrive together are committed together
-LINE_BYTES_MAX: Final = 2 * EVENT_BYTES_MAX + 2  # the largest event in hexadecimal
 FULL_RETRY_S: Final = 1.0  # how often a full disk is asked for room
 
 
@@ -68,77 +61,8 @@ class _Lines:
     stop_at_end: bool
 
 
-class _Output:
-    """What the node tells: lines for people on standard error, or JSON on standard output."""
-
-    def __init__(self, config: Config, as_json: bool) -> None:
-        self.out: Final = LineWriter(sys.stdout, lost_json)
-        self.err: Final = LineWriter(sys.stderr, lost_line)
-        self._config = config
-        self._as_json = as_json
-        self._here: set[tuple[bytes, bool]] = set()
-        self.taken = trio.Event()
-        """Another process runs with this node's key, and has begun a later epoch."""
-
-    def notice(self, notice: Notice) -> None:
-        """Tell a notice. Called from inside the node, and so never raises, and never waits."""
-        if isinstance(notice, OwnLogTaken):
-            self.taken.set()
-        if self._as_json:
-            self.out.offer(json.dumps(notice_json(notice, self._config)))
-            return
-        match notice:
-            case Connected(peer, tool):
-                self._here.add((peer, tool))
-            case Disconnected(peer, tool) if (peer, tool) not in self._here:
-                return  # it never was here, and `NoSession` says so
-            case Disconnected(peer, tool):
-                self._here.remove((peer, tool))
-            case _:
-                pass
-        if line := notice_line(notice, self._config):
-            self.note(line)
-
-    async def appended(self, seq: int) -> None:
-        """Acknowledge a line of standard input. Waits for a reader, and with it the standard input does."""
-        await self.out.put(json.dumps({"event": "appended", "seq": seq}) if self._as_json else f"appended {seq}")
-
-    def full(self, first: int, last: int, why: StoreFullError) -> None:
-        """Tell which lines of standard input wait for room on the disk."""
-        if self._as_json:
-            self.out.offer(json.dumps({"event": "disk_full", "first_line": first, "last_line": last, "why": str(why)}))
-            return
-        lines = (
-            f"line {first} of standard input is" if first == last else f"lines {first} to {last} of standard input are"
-        )
-        self.note(f"{lines} not appended, and will be once there is room: {why}")
-
-    def waits(self, lines: Sequence[str]) -> None:
-        """Say why the node does not append yet."""
-        if self._as_json:
-            self.out.offer(json.dumps({"event": "waiting", "why": list(lines)}))
-        for line in lines:
-            self.note(line)
-
-    def ready(self, node: Node) -> None:
-        """Say that the node runs, and where."""
-        status = node.status()
-        if self._as_json:
-            fields = {"event": "ready", "node": status.node_id, "listen": status.listen}
-            self.out.offer(json.dumps(fields | {"next_seq": status.me.log.tip.next_seq}))
-        where = f" at {status.listen}" if status.listen else ", listening nowhere: it only dials"
-        self.note(f"{status.node_id} runs in network {status.network}{where}; stop it with Ctrl-C")
-        for warning in status.warnings:
-            self.note(f"note: {warning}")
-
-    def note(self, line: str) -> None:
-        """Tell people."""
-        if not self._as_json:
-            self.err.offer(line)
-
-
 async def _run(config: Config, lines: _Lines | None, as_json: bool) -> None:
-    output = _Output(config, as_json)
+    output = NodeOutput(config, as_json)
     async with (
         open_writers((output.out, output.err)),
         open_node(config, observe=output.notice) as node,
@@ -146,44 +70,26 @@ async def _run(config: Config, lines: _Lines | None, as_json: bool) -> None:
         open_tasks() as nursery,
     ):
         nursery.start_soon(until_signal, nursery.cancel_scope)
-        nursery.start_soon(_until_taken, node, output)
+        nursery.start_soon(until_taken, node, output)
         nursery.start_soon(tell_waits, node, output.waits)
         for writer in (output.out, output.err):
-            nursery.start_soon(_until_closed, writer, nursery.cancel_scope)
+            nursery.start_soon(until_closed, writer, nursery.cancel_scope)
         output.ready(node)
         if lines is not None:
             nursery.start_soon(_append_lines, node, lines, output, nursery.cancel_scope)
 
 
-async def until_signal(scope: trio.CancelScope) -> None:
-    """Cancel the scope on Ctrl-C, or when asked to end."""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            scope.cancel()
-
-
-async def _until_taken(node: Node, output: _Output) -> None:
-    """The older of two processes with one key ends: it could append nothing, and would be in the other's way."""
-    await output.taken.wait()
-    await node.wait_started()  # raises, and says why
-
-
-async def _until_closed(writer: LineWriter, scope: trio.CancelScope) -> None:
-    await writer.closed.wait()
-    scope.cancel()
-
-
-async def _append_lines(node: Node, lines: _Lines, output: _Output, scope: trio.CancelScope) -> None:
+async def _append_lines(node: Node, lines: _Lines, output: NodeOutput, scope: trio.CancelScope) -> None:
     number = 0
     await node.wait_started()  # nothing is taken from standard input before
-    async for texts in _read_lines():
+    async for texts in read_lines():
         values: list[object] = []
         failure: UsageError | None = None
         first = number + 1
         for text in texts:
             number += 1
             try:
-                values.append(parse_value(_text(text), lines.input_format))
+                values.append(parse_value(line_text(text), lines.input_format))
             except UsageError as error:
                 failure = UsageError(f"line {number} of standard input: {error}; the lines before it are appended")
                 break
@@ -198,7 +104,7 @@ async def _append_lines(node: Node, lines: _Lines, output: _Output, scope: trio.
         output.note("standard input has ended; the node goes on until Ctrl-C")
 
 
-async def _append(node: Node, values: list[object], lines: _Lines, output: _Output, *, first: int) -> None:
+async def _append(node: Node, values: list[object], lines: _Lines, output: NodeOutput, *, first: int) -> None:
     """Append and acknowledge values, the lines of standard input from ``first`` on, however long the disk is full."""
     done, told = 0, False
     while done < len(values):
@@ -221,23 +127,3 @@ async def _append(node: Node, values: list[object], lines: _Lines, output: _Outp
 
 def _next_seq(node: Node) -> int:
     return node.status().me.log.tip.next_seq
-
-
-async def _read_lines() -> AsyncIterator[list[bytes]]:
-    """Whole lines of standard input, those that arrive together in one list."""
-    rest = b""
-    while data := await trio.to_thread.run_sync(os.read, sys.stdin.fileno(), STDIN_BYTES, abandon_on_cancel=True):
-        *whole, rest = (rest + data).split(b"\n")
-        if len(rest) > LINE_BYTES_MAX:
-            raise UsageError(f"a line of standard input has more than {LINE_BYTES_MAX} bytes, more than an event may")
-        if whole:
-            yield whole
-    if rest:
-        yield [rest]
-
-
-def _text(line: bytes) -> str:
-    try:
-        return line.decode()
-    except UnicodeDecodeError as error:
-        raise UsageError(f"it is no UTF-8 text, {error}; send bytes with --format hex") from error

@@ -1,0 +1,154 @@
+"""A head's commands and outputs as JSON, with hydra-node's names where there are any. No I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from hydra_sync.config import Config
+from hydra_sync.errors import FormatError, UsageError
+from hydra_sync.head.answers import Answers
+from hydra_sync.head.events import (
+    Event,
+    Followed,
+    LocalStateCleared,
+    SnapshotConfirmed,
+    TxApplied,
+    TxRejected,
+    content_of,
+    parse_event,
+)
+from hydra_sync.head.ledger import Ledger
+from hydra_sync.head.messages import is_message
+from hydra_sync.head.simple_tx import simple_transaction
+from hydra_sync.head.state import State
+
+__all__ = ["answers_json", "output_json", "parse_input"]
+
+CONTESTATION_S: Final = 60
+_FOLLOWED: Final = {
+    "HeadOpened": "HeadIsOpen",
+    "HeadClosed": "HeadIsClosed",
+    "HeadContested": "HeadIsContested",
+    "ReadyToFanout": "ReadyToFanout",
+    "FannedOut": "HeadIsFinalized",
+    "RolledBack": "ChainRolledBack",
+}
+
+
+def parse_input(text: str, config: Config) -> tuple[object, ...]:
+    """A line of a client as a command: hydra-node's ClientInput.
+
+    ``{"tag": "NewTx", "transaction": {"cborHex": ...}}``, or for the simple ledger
+    ``{"id": 1, "inputs": [1], "outputs": [2]}``. Raises `UsageError`.
+    """
+    try:
+        fields = json.loads(text)
+        match fields:
+            case {"tag": "NewTx", "transaction": dict(transaction)}:
+                return ("NewTx", _transaction(transaction))
+            case {"tag": "Init"}:
+                parties = tuple(sorted(config.keys))
+                return ("Init", parties, int(fields.get("contestationPeriod", CONTESTATION_S)))
+            case {"tag": "Close" | "Contest" | "Fanout" as tag}:
+                return (tag,)
+            case {"tag": "SideLoadSnapshot", "snapshot": dict(snapshot)}:
+                return _side_load(snapshot)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UsageError(f"this is no command to a head: {error}: {text[:80]}") from error
+    raise UsageError(
+        f"this is no command to a head: {text[:80]}; tags are Init, NewTx, Close, Contest, Fanout and SideLoadSnapshot"
+    )
+
+
+def _transaction(fields: Mapping[str, Any]) -> bytes:
+    if "cborHex" in fields:
+        return bytes.fromhex(fields["cborHex"])
+    return simple_transaction(int(fields["id"]), map(int, fields["inputs"]), map(int, fields["outputs"]))
+
+
+def _side_load(fields: Mapping[str, Any]) -> tuple[object, ...]:
+    outputs = tuple((bytes.fromhex(name), bytes.fromhex(data)) for name, data in fields["outputs"])
+    signatures = tuple(map(bytes.fromhex, fields["signatures"]))
+    ids = tuple(map(bytes.fromhex, fields["transactionIds"]))
+    return ("SideLoadSnapshot", int(fields["version"]), int(fields["number"]), ids, outputs, signatures)
+
+
+def output_json(content: object, state: State, ledger: Ledger) -> dict[str, object] | None:
+    """What a client is told of an event that was decided; ``state`` is the one after it. None for what it is not told."""
+    if is_message(content):
+        return None
+    try:
+        event = parse_event(content)
+    except FormatError:
+        return None
+    match event:
+        case Followed():
+            tag = _FOLLOWED.get(event.fact, event.fact)
+            return {"tag": tag, "headId": event.head.hex(), "headStatus": event.status, "slot": event.slot}
+        case TxApplied(head, transaction):
+            return {"tag": "TxValid", "headId": head.hex(), "transactionId": ledger.shown(transaction)}
+        case TxRejected(head, transaction, why):
+            fields = {"headId": head.hex(), "transactionId": ledger.shown(transaction)}
+            return {"tag": "TxInvalid", **fields, "validationError": {"reason": why}}
+        case SnapshotConfirmed(head, version, number):
+            return {"tag": "SnapshotConfirmed", "headId": head.hex(), "version": version, "number": number} | _snapshot(
+                state, head, number, ledger
+            )
+        case LocalStateCleared():
+            return {"tag": "SnapshotSideLoaded"} | _plain(event, ledger)
+        case _:
+            return {"tag": type(event).__name__} | _plain(event, ledger)
+
+
+def _snapshot(state: State, head_id: bytes, number: int, ledger: Ledger) -> dict[str, object]:
+    head = state.head(head_id)
+    confirmed = next((each for each in head.past if each.snapshot.number == number), None) if head else None
+    if confirmed is None:
+        return {}
+    return {
+        "utxoHash": confirmed.snapshot.utxo_hash.hex(),
+        "confirmed": [ledger.shown(id_) for id_ in confirmed.snapshot.transactions],
+        "signatures": [signature.hex() for signature in confirmed.signatures],
+    }
+
+
+def _plain(event: Event, ledger: Ledger) -> dict[str, object]:
+    names = type(event).__slots__
+    values = content_of(event)[1:]
+    return {name: _value(name, value, ledger) for name, value in zip(names, values, strict=True)}
+
+
+def _value(name: str, value: object, ledger: Ledger) -> object:
+    shown: Callable[[Any], str] = ledger.shown if name in {"transaction", "dropped"} else bytes.hex
+    if isinstance(value, bytes):
+        return shown(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_value(name, each, ledger) for each in value]
+    return value
+
+
+def answers_json(answers: Answers) -> dict[str, object]:
+    """The four answers for programs."""
+    snapshot = answers.snapshot
+    return {
+        "status": answers.status.value,
+        "head_id": answers.head_id,
+        "parties": list(answers.parties),
+        "snapshot": None
+        if snapshot is None
+        else {
+            "number": snapshot.number,
+            "version": snapshot.version,
+            "transactions": list(snapshot.transactions),
+            "outputs": snapshot.outputs,
+            "utxo_hash": snapshot.utxo_hash,
+            "signed_by": list(snapshot.signed_by),
+            "unverified": snapshot.unverified,
+        },
+        "transactions": [
+            {"id": seen.id, "fate": seen.fate.value, "why": seen.why, "snapshot": seen.snapshot}
+            for seen in answers.transactions
+        ],
+    }
