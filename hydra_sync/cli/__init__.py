@@ -14,11 +14,13 @@ from hydra_sync.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE, exit_code, leaves
 from hydra_sync.cli.explain import explain
 from hydra_sync.cli.fetch import fetch
 from hydra_sync.cli.fork_proof import fork_proof
+from hydra_sync.cli.head import head
 from hydra_sync.cli.importing import import_
 from hydra_sync.cli.init import init
 from hydra_sync.cli.keygen import keygen
 from hydra_sync.cli.read import follow, read
 from hydra_sync.cli.recover import recover
+from hydra_sync.cli.replay import replay
 from hydra_sync.cli.run import run
 from hydra_sync.cli.simulate import simulate
 from hydra_sync.cli.status import status
@@ -40,6 +42,8 @@ COMMANDS = (
     recover,
     verify,
     fork_proof,
+    replay,
+    head,
     import_,
     demo,
     simulate,

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from hydra_sync.config import Config
 from hydra_sync.errors import FormatError, UsageError
-from hydra_sync.head.answers import Answers
 from hydra_sync.head.events import (
     Event,
     Followed,
@@ -24,7 +23,7 @@ from hydra_sync.head.messages import is_message
 from hydra_sync.head.simple_tx import simple_transaction
 from hydra_sync.head.state import State
 
-__all__ = ["answers_json", "output_json", "parse_input"]
+__all__ = ["output_json", "parse_input"]
 
 CONTESTATION_S: Final = 60
 _FOLLOWED: Final = {
@@ -76,7 +75,7 @@ def _side_load(fields: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def output_json(content: object, state: State, ledger: Ledger) -> dict[str, object] | None:
-    """What a client is told of an event that was decided; ``state`` is the one after it. None for what it is not told."""
+    """What a client is told of a decided event, with the state after it; None for what it is not told."""
     if is_message(content):
         return None
     try:
@@ -127,28 +126,3 @@ def _value(name: str, value: object, ledger: Ledger) -> object:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_value(name, each, ledger) for each in value]
     return value
-
-
-def answers_json(answers: Answers) -> dict[str, object]:
-    """The four answers for programs."""
-    snapshot = answers.snapshot
-    return {
-        "status": answers.status.value,
-        "head_id": answers.head_id,
-        "parties": list(answers.parties),
-        "snapshot": None
-        if snapshot is None
-        else {
-            "number": snapshot.number,
-            "version": snapshot.version,
-            "transactions": list(snapshot.transactions),
-            "outputs": snapshot.outputs,
-            "utxo_hash": snapshot.utxo_hash,
-            "signed_by": list(snapshot.signed_by),
-            "unverified": snapshot.unverified,
-        },
-        "transactions": [
-            {"id": seen.id, "fate": seen.fate.value, "why": seen.why, "snapshot": seen.snapshot}
-            for seen in answers.transactions
-        ],
-    }

@@ -3,7 +3,7 @@
 from hydra_sync.runtime.folding import Folded, fold, fold_from_checkpoint
 from hydra_sync.runtime.history import Read
 from hydra_sync.runtime.replaying import Difference, Replayed, replay_check
-from hydra_sync.runtime.runtime import Done, Runtime, open_machine
+from hydra_sync.runtime.runtime import Done, Runtime, Waiting, open_machine
 
 __all__ = [
     "Difference",
@@ -12,6 +12,7 @@ __all__ = [
     "Read",
     "Replayed",
     "Runtime",
+    "Waiting",
     "fold",
     "fold_from_checkpoint",
     "open_machine",
