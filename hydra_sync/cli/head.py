@@ -35,9 +35,7 @@ def head() -> None:
 
 @head.command(epilog="Example: hydra-sync head show --config alice.toml --of bob --at 120")
 @click.option("--of", "of", metavar="MEMBER", help="The head as this member's log has it.  [default: this node's own]")
-@click.option(
-    "--at", "at", metavar="POSITION", help="As it was before this seq of that log, or EPOCH/SEQ."
-)
+@click.option("--at", "at", metavar="POSITION", help="As it was before this seq of that log, or EPOCH/SEQ.")
 @node_options
 @json_option("the four answers")
 def show(of: str | None, at: str | None, as_json: bool, **options: Any) -> None:

@@ -28,10 +28,12 @@ from hydra_sync.mainchain import FileChain, drive
 from hydra_sync.node import Node, open_node
 from hydra_sync.node.seams import wall_clock_us
 from hydra_sync.runtime import Runtime, Waiting, open_machine
+from hydra_sync.sync import Advanced, BecameStable, CaughtUp, Fetched, Fetching, Receipt
 from hydra_sync.tasks import Signal, open_tasks
 
 __all__ = ["run"]
 
+_MINUTE: Final = (Advanced, BecameStable, Fetching, Fetched, Receipt, CaughtUp)  # a head has other news to tell
 UNANSWERED_MAX: Final = 1000  # commands of standard input on their way; the next is read when one is answered
 
 
@@ -75,7 +77,9 @@ async def _run(
     outputs = _Outputs(machine, output)
     async with (
         open_writers((output.out, output.err)),
-        open_node(config, observe=output.notice) as node,
+        open_node(
+            config, observe=lambda notice: None if isinstance(notice, _MINUTE) else output.notice(notice)
+        ) as node,
         publish_status(node),
         open_tasks() as nursery,
     ):

@@ -51,8 +51,15 @@ def prepare(directory: Path, names: Sequence[str]) -> dict[str, Path]:
 class NodeProcess:
     """One member's node as a process of its own; its story comes as JSON lines on its standard output."""
 
-    def __init__(self, name: str, config_file: Path, hear: Callable[[str, Mapping[str, object]], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        config_file: Path,
+        hear: Callable[[str, Mapping[str, object]], None],
+        command: Sequence[str] = ("run", "--stdin", "--stop-at-end", "--format", "hex", "--json"),
+    ) -> None:
         self.name = name
+        self._command = command
         self.config_file = config_file
         self._hear = hear
         self._process: trio.Process | None = None
@@ -83,7 +90,7 @@ class NodeProcess:
 
     async def refusal(self) -> str:
         """What the node says when it is started and cannot be. Raises `StoreError` if it can."""
-        command = [*_COMMAND, "run", "--config", str(self.config_file), *_RUN_OPTIONS]
+        command = [*_COMMAND, *self._command, "--config", str(self.config_file)]
         done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
         if done.returncode == 0:
             raise StoreError(f"the node of {self.name} runs without a store")
@@ -103,7 +110,7 @@ class NodeProcess:
 
         Raises `StoreError` if it ends by itself. However this ends, the process has ended too.
         """
-        command = [*_COMMAND, "run", "--config", str(self.config_file), *_RUN_OPTIONS]
+        command = [*_COMMAND, *self._command, "--config", str(self.config_file)]
         self._may_end, self._ended = False, trio.Event()
         # Of its own session: a Ctrl-C is for the demonstration, which ends its nodes itself. Should it be
         # killed, its pipes close, and the nodes stop at the end of their standard input.
@@ -135,16 +142,20 @@ class NodeProcess:
             for line in lines:
                 fields = json.loads(line)
                 self._hear(self.name, fields)
-                if fields["event"] == "ready":
+                if fields.get("event") == "ready":
                     task_status.started()
 
     async def append(self, transaction: bytes) -> None:
         """Hand one transaction to the node; its acknowledgement comes as a line of its story."""
+        await self.send(transaction.hex())
+
+    async def send(self, line: str) -> None:
+        """Write a line to the node's standard input."""
         assert self._process is not None
         assert self._process.stdin is not None
         try:
-            await self._process.stdin.send_all(transaction.hex().encode() + b"\n")
-        except trio.BrokenResourceError:
+            await self._process.stdin.send_all(line.encode() + b"\n")
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             await trio.sleep_forever()  # the node has ended, and `run` says why
 
     async def kill(self) -> None:
@@ -167,7 +178,6 @@ class NodeProcess:
 
 
 _COMMAND: Final = (sys.executable, "-m", "hydra_sync")
-_RUN_OPTIONS: Final = ("--stdin", "--stop-at-end", "--format", "hex", "--json")
 
 
 async def _end(process: trio.Process) -> None:
