@@ -49,10 +49,7 @@ class Items:
             return self._take(length)
         pieces: list[bytes] = []
         while not self._broken():
-            major, length = self._head()
-            if major != BYTES or length == INDEFINITE:
-                raise FormatError("a byte string is made of byte strings")
-            pieces.append(self._take(length))
+            pieces.append(self._piece(BYTES))
         return b"".join(pieces)
 
     def is_next(self, first: int) -> bool:
@@ -118,11 +115,19 @@ class Items:
 
     def _skip_to_break(self, major: int, depth: int) -> None:
         while not self._broken():
-            if major in (BYTES, TEXT) and self.major() != major:
-                raise FormatError("a string is made of strings of its kind")
+            if major in (BYTES, TEXT):
+                self._piece(major)
+                continue
             self._skip(depth - 1)
             if major == MAP:
                 self._skip(depth - 1)
+
+    def _piece(self, kind: int) -> bytes:
+        """One piece of a string without a length."""
+        major, length = self._head()
+        if major != kind or length == INDEFINITE:
+            raise FormatError("a string is made of strings of its kind")
+        return self._take(length)
 
     def _broken(self) -> bool:
         return self.is_next(BREAK)

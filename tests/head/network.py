@@ -131,14 +131,8 @@ class Network:
         """
         kept = max(heard[node] for heard in self.heard)
         records = self.nodes[node].records
-        said, least = 0, len(records)
-        for index, record in enumerate(records):
-            said += isinstance(record, Decided) and is_message(record.content)
-            if said > kept:
-                least = index
-                break
-        cuts = [at for at in range(least + 1) if at == len(records) or not isinstance(records[at], Decided)]
-        cut = random.choice([at for at in cuts if _said(records[:at]) >= kept] or cuts[-1:])
+        ends = [at for at, record in enumerate(records) if not isinstance(record, Decided)] + [len(records)]
+        cut = random.choice([at for at in ends if _said(records[:at]) >= kept])
         del records[cut:]
         del self.logs[node][_said(records) :]
         self.nodes[node].frozen = None

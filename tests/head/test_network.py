@@ -51,6 +51,8 @@ def check_all_is_said(network: Network) -> None:
         assert (head.confirmed, head.outputs, head.round) == (first.confirmed, first.outputs, None)
         assert {id_: fate[1] for id_, fate in head.fates.sorted()} == {id_: n for id_, (_, n) in first.fates.sorted()}
     for log in network.logs:
+        requested = [content[2:4] for content in log if content[0] == "ReqSn"]
+        assert len(set(requested)) == len(requested), "a leader requests a snapshot twice"
         for content in log:
             if content[0] == "ReqTx":
                 assert isinstance(content[2], bytes)

@@ -1,0 +1,73 @@
+"""hydra's benchmark in memory: real transactions, three clients, one head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+from hydra_sync.head import Fate, UtxoLedger
+from hydra_sync.head.conway import reference
+from tests.head.network import HEAD, Network, heard
+from tests.head.transactions import ALICE, BOB, Dataset, body, output, signed
+
+
+def test_all_real_transactions_are_confirmed(hydra_data: Path) -> None:
+    """900 of them, each client's at another node, heard in any order: confirmed everywhere, with equal outputs."""
+    dataset = Dataset(hydra_data)
+    network = Network(3, ledger=UtxoLedger(), outputs=dataset.outputs)
+    random = Random(1)
+    for each in range(300):
+        for node, client in enumerate(dataset.clients):
+            network.asks(node, "NewTx", client[each])
+        if each % 10 == 0:
+            network.settle(random)
+        if each == 150:
+            network.nodes[1].checkpoint()
+    network.settle(random)
+    network.nodes[1].restart()
+    for node in range(3):
+        assert network.head(node).fates.size == 900
+        assert network.head(node).outputs.hash() == network.head(0).outputs.hash()
+        assert (network.head(node).own, network.head(node).outgoing, network.head(node).pool.size) == (0, 0, 0)
+
+
+def test_a_copy_with_a_forged_witness_does_not_keep_the_true_one_out(hydra_data: Path) -> None:
+    """It has the same id, since witnesses are no part of the body; it is rejected, the true one is taken."""
+    dataset = Dataset(hydra_data)
+    network = Network(2, ledger=UtxoLedger(), outputs=dataset.outputs)
+    true = dataset.clients[0][0]
+    forged = true[:-20] + bytes([true[-20] ^ 1]) + true[-19:]
+    author = network.parties[1]
+    ((tag, _, identity, why, final),) = network.takes(0, heard(author, ("ReqTx", HEAD, forged)))
+    assert (tag, identity, final) == ("TxRejected", dataset.ids[0][0], 0)
+    assert isinstance(why, str)
+    assert "no signature" in why
+    assert network.takes(0, heard(author, ("ReqTx", HEAD, true)))[0][:1] == ("TxApplied",)
+    network.takes(0, heard(author, ("ReqTx", HEAD, forged)))
+    answers = network.nodes[0].machine.answers(network.nodes[0].state)
+    assert [seen.fate for seen in answers.transactions] == [Fate.APPLIED]
+
+
+def test_children_of_a_transaction_that_lost_are_rejected_with_it() -> None:
+    """The name of an output tells who makes it: what spends the loser's outputs can never be."""
+    first = reference(bytes(32), 0)
+    network = Network(2, ledger=UtxoLedger(), outputs=[(first, output(ALICE, 10))])
+    winner = signed(body([first], [output(BOB, 10)]), ALICE)
+    loser = signed(body([first], [output(ALICE, 10)]), ALICE)
+    child = signed(body([reference(network.ledger.read(loser).id, 0)], [output(BOB, 10)]), ALICE)
+    grandchild = signed(body([reference(network.ledger.read(child).id, 0)], [output(ALICE, 10)]), BOB)
+    for data in (loser, child, grandchild):
+        network.asks(1, "NewTx", data)
+        network.hears(1, 1)
+    network.asks(0, "NewTx", winner)
+    network.hears(0, 0)  # the leader applies it first
+    network.settle()
+    for node in range(2):
+        head = network.head(node)
+        assert head.fates.size == 1
+        assert head.pool.size == 0
+        assert {id_ for id_, _ in head.rejected} == {
+            network.ledger.read(each).id for each in (loser, child, grandchild)
+        }
+    late = signed(body([reference(network.ledger.read(grandchild).id, 0)], [output(BOB, 10)]), ALICE)
+    assert "which was rejected" in (network.tries(0, "NewTx", late) or "")

@@ -1,0 +1,187 @@
+"""The life of a head on layer 1: what follows what, what is posted, and what a rollback takes back."""
+
+from __future__ import annotations
+
+import pytest
+
+from hydra_sync.head import Status
+from hydra_sync.head.commands import Fact, FannedOut, HeadClosed, HeadContested, HeadOpened, ReadyToFanout
+from hydra_sync.head.mainchain import FOLLOWS
+from hydra_sync.head.simple_tx import simple_transaction
+from hydra_sync.machine import RejectedError
+from tests.head.network import HEAD, KEYS, Content, Network
+
+LEFT = simple_transaction(1, [1], [11])
+NEXT = b"the next head"
+
+FACTS: dict[type[Fact], Content] = {
+    HeadClosed: ("HeadClosed", HEAD, 0, 100),
+    HeadContested: ("HeadContested", HEAD, 1, 100),
+    ReadyToFanout: ("ReadyToFanout", HEAD),
+    FannedOut: ("FannedOut", HEAD),
+}
+WAYS: dict[Status, list[Content]] = {
+    Status.OPEN: [],
+    Status.CLOSED: [FACTS[HeadClosed]],
+    Status.FANOUT_POSSIBLE: [FACTS[HeadClosed], FACTS[ReadyToFanout]],
+    Status.FINAL: [FACTS[HeadClosed], FACTS[ReadyToFanout], FACTS[FannedOut]],
+}
+
+
+def at(status: Status) -> Network:
+    """A head that has come so far."""
+    network = Network(2, opened=status is not Status.IDLE)
+    for fact in WAYS.get(status, []):
+        network.observe(*fact)
+    return network
+
+
+def opening(network: Network, head: bytes) -> Content:
+    return ("HeadOpened", head, network.parties, 60, network.outputs)
+
+
+@pytest.mark.parametrize("status", [Status.IDLE, *WAYS])
+@pytest.mark.parametrize("fact", [HeadOpened, *FACTS])
+def test_every_fact_moves_the_head_or_is_refused(status: Status, fact: type[Fact]) -> None:
+    """The table is total: where there is no transition, nothing is recorded."""
+    network = at(status)
+    node = network.nodes[0]
+    assert node.state.stage.status is status
+    content = FACTS.get(fact) or opening(network, NEXT)
+    after = FOLLOWS.get((status, fact))
+    slot = node.state.point.slot + 1
+    if after is None:
+        with pytest.raises(RejectedError, match="has no place"):
+            network.asks(0, "Observed", (slot, b"block"), content)
+        assert node.state.stage.status is status
+    else:
+        ((tag, name, head, shown, *point),) = network.asks(0, "Observed", (slot, b"block"), content)[:1]
+        assert (tag, name, shown, point) == ("Followed", fact.__name__, after.value, [slot, b"block"])
+        assert head == (NEXT if fact is HeadOpened else HEAD)
+        assert node.state.stage.status is after
+        assert node.state.point.slot == slot
+
+
+@pytest.mark.parametrize("status", list(WAYS))
+def test_a_rollback_returns_to_the_facts_at_its_point(status: Status) -> None:
+    """And then the same facts can be observed again; a restart resumes at the point."""
+    network = at(status)
+    node = network.nodes[0]
+    slots = node.state.point.slot
+    for slot in range(slots, 0, -1):
+        other = at(status)
+        other.asks(0, "Observed", (slot, b"block"), ("RolledBack",))
+        state = other.nodes[0].state
+        assert state.point.slot == slot
+        assert state.stages == node.state.stages[: slot + 1]
+        other.nodes[0].restart()
+        assert other.nodes[0].state == state
+        for again, fact in other.facts[slot:]:
+            other.asks(0, "Observed", (again, b"block"), fact)
+        assert other.nodes[0].state == node.state
+
+
+def test_facts_come_in_the_order_of_layer_1() -> None:
+    """An older slot comes only after a rollback, and nothing is rolled back forward."""
+    network = Network(2)
+    network.asks(0, "Observed", (50, b"block"), FACTS[HeadClosed])
+    assert "a rollback is observed first" in (network.tries(0, "Observed", (49, b"b"), FACTS[ReadyToFanout]) or "")
+    assert "was not reached" in (network.tries(0, "Observed", (51, b"b"), ("RolledBack",)) or "")
+    assert network.tries(0, "Observed", (50, b"block"), FACTS[HeadContested]) is None, "two in one block"
+
+
+def test_a_head_that_opens_again_after_a_rollback_goes_on_where_its_members_were() -> None:
+    """What members signed cannot be rolled back: a second snapshot 1 would be signed otherwise."""
+    network = Network(2)
+    network.asks(0, "NewTx", LEFT)
+    network.settle()
+    before = network.head(0)
+    network.asks(0, "Observed", (0, b""), ("RolledBack",))
+    assert network.nodes[0].state.stage.status is Status.IDLE
+    assert "the head is idle" in (network.tries(0, "NewTx", simple_transaction(2, [2], [12])) or "")
+    network.asks(1, "NewTx", simple_transaction(2, [2], [12]))
+    network.settle()
+    assert network.head(1).number == 1, "nobody signs in a head that is not open"
+    changed = ("HeadOpened", HEAD, network.parties[::-1], 60, network.outputs)
+    assert "other parameters" in (network.tries(0, "Observed", (9, b"block"), changed) or "")
+    network.asks(0, "Observed", (9, b"block"), opening(network, HEAD))
+    assert network.head(0).confirmed == before.confirmed
+    network.settle()
+    assert [network.head(node).number for node in range(2)] == [2, 2]
+
+
+def test_the_next_head_starts_anew_and_the_last_one_is_remembered_until_then() -> None:
+    """After a fan-out the answers are those of the last head."""
+    network = at(Status.FINAL)
+    node = network.nodes[0]
+    answers = node.machine.answers(node.state)
+    assert (answers.status, answers.head_id) == (Status.FINAL, HEAD.hex())
+    for head in (NEXT, b"one more"):
+        network.observe(*opening(network, head))
+        network.observe("HeadClosed", head, 0, 100)
+        network.observe("FannedOut", head)
+    assert [head.id for head in node.state.heads] == [NEXT, b"one more"]
+    for head in (HEAD, b"one more"):
+        assert "is over" in (network.tries(0, "Observed", (99, b"block"), opening(network, head)) or "")
+
+
+def test_a_head_of_others_is_not_ours() -> None:
+    """It is refused, and nothing is recorded."""
+    network = Network(1, opened=False)
+    others = tuple(key.member for key in KEYS[1:3])
+    assert "is not ours" in (network.tries(0, "Observed", (1, b"b"), ("HeadOpened", HEAD, others, 60, ())) or "")
+    assert network.nodes[0].records == []
+
+
+def test_close_contest_and_fanout_post_the_confirmed_snapshot() -> None:
+    """With its signatures; contesting needs no client when a head was closed with an older snapshot than ours."""
+    network = Network(2)
+    network.asks(0, "NewTx", LEFT)
+    network.settle()
+    head = network.head(0)
+    what = (HEAD, 0, 1, head.confirmed.snapshot.utxo_hash, head.confirmed.signatures, 0)
+    assert network.asks(0, "Close") == [("PostTx", "Close", *what)]
+    contested = network.asks(0, "Observed", (2, b"block"), FACTS[HeadClosed])
+    assert contested[1:] == [("PostTx", "Contest", *what)]
+    assert network.asks(0, "Contest") == [("PostTx", "Contest", *what)]
+    assert "can be done while it is open" in (network.tries(0, "Close") or "")
+    assert "fanout possible" in (network.tries(0, "Fanout") or "")
+    assert network.asks(0, "Observed", (3, b"block"), FACTS[HeadContested])[1:] == []
+    assert "no older than ours" in (network.tries(0, "Contest") or "")
+    network.asks(0, "Observed", (4, b"block"), FACTS[ReadyToFanout])
+    assert network.asks(0, "Fanout") == [("PostTx", "Fanout", *what)]
+
+
+def test_a_snapshot_confirmed_after_the_head_closed_contests_it() -> None:
+    """Signatures given before count after; no new snapshot begins in a closed head."""
+    network = Network(2)
+    network.asks(0, "NewTx", LEFT)
+    while not all(any(content[0] == "AckSn" for content in log) for log in network.logs):
+        network.hears(*network.possible()[0])
+    assert network.head(0).number == 0 or network.head(1).number == 0
+    late = 0 if network.head(0).number == 0 else 1
+    network.observe("HeadClosed", HEAD, 0, 100)
+    posted: list[Content] = []
+    while (todo := [pair for pair in network.possible() if pair[0] == late]) and not posted:
+        posted = [content for content in network.hears(*todo[0]) if content[0] == "PostTx"]
+    assert posted[0][1:4] == ("Contest", HEAD, 0)
+    network.settle()
+    assert [network.head(node).number for node in range(2)] == [1, 1]
+
+
+def test_a_fanout_needs_the_outputs_of_the_snapshot_that_closed() -> None:
+    """A head closed with a newer snapshot than is known here is fanned out by others."""
+    network = Network(2)
+    network.asks(0, "Observed", (2, b"block"), ("HeadClosed", HEAD, 5, 100))
+    network.asks(0, "Observed", (3, b"block"), FACTS[ReadyToFanout])
+    assert "whose outputs are not here" in (network.tries(0, "Fanout") or "")
+
+
+def test_init_posts_the_parties_in_their_order() -> None:
+    """The order decides who leads; this node is one of them."""
+    network = Network(2, opened=False)
+    parties = network.parties[::-1]
+    assert network.asks(0, "Init", parties, 60) == [("PostTx", "Init", b"", 0, 0, b"", parties, 60)]
+    assert "none of the parties" in (network.tries(0, "Init", parties[:1], 60) or "")
+    network.observe(*opening(network, HEAD))
+    assert "there is a head" in (network.tries(0, "Init", parties, 60) or "")
