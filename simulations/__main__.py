@@ -21,7 +21,7 @@ from simulations.rules import RULES
 
 __all__ = ["main"]
 
-OURS: Final = ("simulations.scenarios", "simulations.agreement", "simulations.machines")
+OURS: Final = ("simulations.scenarios", "simulations.agreement", "simulations.machines", "simulations.heads")
 _MUTANTS: Final = {
     **{name: f"simulations.mutants:{mutant.name}" for name, mutant in MUTANTS.items()},
     **{name: f"simulations.rules:{mutant.name}" for name, mutant in RULES.items()},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, Generic, TypeVar
 
@@ -35,12 +35,22 @@ _gave_up = sometimes("a client gives up waiting for a command's outcome", cluste
 _settled = sometimes("a command is answered", cluster=True)
 
 
-class Machines(Generic[S]):
-    """A machine on each member, and its latest runtime; ``make`` makes one for a member."""
+async def _nothing(_: object) -> None:
+    pass
 
-    def __init__(self, cluster: Cluster, make: Callable[[str], Machine[S]]) -> None:
+
+class Machines(Generic[S]):
+    """A machine on each member, and its latest runtime; ``make`` makes one for a member, ``beside`` runs with each."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        make: Callable[[str], Machine[S]],
+        beside: Callable[[Runtime[S]], Awaitable[None]] = _nothing,
+    ) -> None:
         self.cluster = cluster
         self.make = make
+        self._beside = beside
         self._runtimes: dict[str, tuple[int, Runtime[S]]] = {}
         cluster.install(self._run)
 
@@ -48,9 +58,11 @@ class Machines(Generic[S]):
         host = cluster.members[alias].host
         async with open_machine(node, self.make(alias), wall_clock=host.wall_clock) as runtime:
             self._runtimes[alias] = host.incarnation, runtime
-            while runtime.failure is None:
-                await runtime.changed.wait()
-            raise runtime.failure
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._beside, runtime)
+                while runtime.failure is None:
+                    await runtime.changed.wait()
+                raise runtime.failure
 
     def runtime(self, alias: str) -> Runtime[S] | None:
         """The machine of a member, if it runs now."""
