@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -57,14 +57,12 @@ class WorldChain:
         self.chain.lines.append(line)
         return None
 
-    async def follow(self, point: Point) -> AsyncIterator[Line]:
-        at = self.chain.after(point)
+    async def after(self, point: Point) -> Sequence[Line]:
         while True:
             if (due := self.chain.tick(self.now_us)) is not None:
                 self.chain.lines.append(due)
-            while at < len(self.chain.lines):
-                at += 1
-                yield self.chain.lines[at - 1]
+            if lines := self.chain.lines[self.chain.after(point) :]:
+                return lines
             await trio.sleep(POLL_S)
 
 

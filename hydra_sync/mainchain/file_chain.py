@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -47,16 +47,13 @@ class FileChain:
         """Put a transaction on the chain; why it was refused, if it was. Raises `UsageError` for no chain."""
         return await trio.to_thread.run_sync(self._post, post)
 
-    async def follow(self, point: Point) -> AsyncIterator[Line]:
-        """What has happened since ``point``, and what happens. Raises `UsageError` if that is on no line."""
-        chain = await trio.to_thread.run_sync(self._read)
-        at = chain.after(point)
+    async def after(self, point: Point) -> Sequence[Line]:
+        """What happened after ``point``, at least one thing. Raises `UsageError` if that was never on this chain."""
         while True:
-            for line in chain.lines[at:]:
-                yield line
-            at = len(chain.lines)
-            await trio.sleep(POLL_S)
             chain = await trio.to_thread.run_sync(self._look)
+            if lines := chain.lines[chain.after(point) :]:
+                return lines
+            await trio.sleep(POLL_S)
 
     def roll_back(self, count: int) -> Line:
         """Take back the last ``count`` blocks. Raises `UsageError`."""

@@ -6,7 +6,7 @@ until layer 1 has answered it: whoever starts again sees what is still to be pos
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import trio
@@ -27,8 +27,8 @@ class Mainchain(Protocol):
     async def post(self, post: PostTx) -> str | None:
         """Submit a transaction; why it was refused, if it was."""
 
-    def follow(self, point: Point) -> AsyncIterator[Line]:
-        """What happened after ``point``, in order, and what happens."""
+    async def after(self, point: Point) -> Sequence[Line]:
+        """What happened after ``point``, in order, at least one thing: waits until there is one."""
 
 
 def _ignore(_: str) -> None:
@@ -46,13 +46,16 @@ async def drive(runtime: Runtime[State], chain: Mainchain, *, tell: Callable[[st
 
 
 async def _observe(runtime: Runtime[State], chain: Mainchain, tell: Callable[[str], None]) -> None:
-    async for line in chain.follow(runtime.state.point):
-        try:
-            await runtime.submit(line.content)
-        except RejectedError as error:
-            tell(f"{line.fact[0]} of slot {line.point.slot} was passed over: {error}")
-        except MachineError:
-            return
+    point = runtime.state.point
+    while True:
+        for line in await chain.after(point):
+            point = line.point
+            try:
+                await runtime.submit(line.content)
+            except RejectedError as error:
+                tell(f"{line.fact[0]} of slot {line.point.slot} was passed over: {error}")
+            except MachineError:
+                return
 
 
 async def _post(runtime: Runtime[State], chain: Mainchain, tell: Callable[[str], None]) -> None:

@@ -32,7 +32,7 @@ from hydra_sync.machine import (
 from hydra_sync.node import Node
 from hydra_sync.node.seams import wall_clock_us
 from hydra_sync.runtime.folding import Folded, fold_from_checkpoint
-from hydra_sync.runtime.history import Entered, entered, heard_of
+from hydra_sync.runtime.history import heard_of
 from hydra_sync.tasks import Signal, open_tasks
 
 __all__ = ["Done", "Outputs", "Runtime", "open_machine"]
@@ -138,16 +138,6 @@ class Runtime(Generic[S]):
             case Exception() as error:
                 raise type(error)(*error.args) from error  # a traceback belongs to one task
         raise AssertionError("settled without an outcome")
-
-    async def records(self, start: int = 0) -> AsyncIterator[Entered]:
-        """The machine's own records from a seq on, each when it is stable: no crash takes back what is seen here.
-
-        For outputs, and for effects in the outer world: whoever carries those out begins, after a crash, where
-        it cannot know that it had done so.
-        """
-        async for event in self.node.follow(self.node.config.key.member, start):
-            if found := entered(event):
-                yield found
 
     async def run(self) -> None:
         """Decide, until cancelled. Once the machine has failed, commands are answered with the failure."""
