@@ -358,6 +358,15 @@ class Fetcher:
         state.intake.early = [run for run in state.intake.early if run.link != link]
         return effects
 
+    def leave(self, link: int) -> list[Effect]:
+        """Ask for nothing over this connection any more, which stays."""
+        effects: list[Effect] = []
+        for state in self._logs.values():
+            if any(asked.link == link for asked in state.asked):
+                state.keep_branch()
+            effects += self._leave(state, link)
+        return effects
+
     def plan_all(self, now: float) -> list[Effect]:
         """Cancel and ask whatever is due, of every log."""
         return [effect for state in self._logs.values() for effect in self.plan(state.log, now)]
