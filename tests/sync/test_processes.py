@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from hydra_sync.chain import EMPTY
 from hydra_sync.epoch import Ballot
 from hydra_sync.limits import ASK_AGAIN_S, PROBE_S, YIELD_S
 from hydra_sync.standing import Standing
-from hydra_sync.sync import Connected, Disconnected, Drop, OwnLogTaken, Started
-from hydra_sync.wire import GoodbyeReason, Prepare, Promise, Refuse
-from tests.sync.pump import Net, Node, Rig, hello, sends, tip_of
+from hydra_sync.sync import Connected, Disconnected, Drop, OwnLogTaken, Persist, Started
+from hydra_sync.wire import Cancel, Fetch, GoodbyeReason, Prepare, Promise, Refuse
+from tests.sync.pump import Net, Node, Rig, begin_epoch, hello, sends, tip_of
 from tests.sync.test_agreement import check, epochs, everyone_is_ready, founded, part
 
 ORDERS = list(itertools.product((0, 1, 2), (False, True)))
@@ -127,6 +128,46 @@ def test_a_process_started_again_need_not_wait_for_the_old_connection() -> None:
     assert [len(other.notices(Disconnected)) for other in others] == [0, 0]
 
 
+def test_an_older_process_that_asks_again_does_not_take_over() -> None:
+    """It was told to climb before the younger's epoch was there: it hears of that, begins none, and asks no more."""
+    net, older, others = founded_by(0, dials=True)
+    for line in list(older.lines.values()):
+        net.cut(line)
+    twin = younger(net, older)
+    for other in others:
+        net.connect(twin, other)
+    net.run(5, until=lambda: twin.is_ready)
+    starting = older.replicator.agreement.starting
+    assert starting is not None
+    starting.ask(5, net.now)
+    for other in others:
+        net.connect(older, other)
+    net.run(10)
+    assert older.notices(OwnLogTaken)
+    assert len(older.notices(Started)) == 1
+    assert epochs(older, older) == [1]
+    asked = len(older.sent(Prepare))
+    net.run(10)
+    assert len(older.sent(Prepare)) == asked
+    assert appends(twin) or not twin.is_ready  # it may have been told to climb above what was asked
+    net.run(10, until=lambda: twin.is_ready)
+    assert appends(twin)
+
+
+def test_who_was_overtaken_asks_for_nothing_any_more() -> None:
+    """Whatever is refused it: its place is taken."""
+    net, older, others = founded_by(0, dials=True)
+    twin = younger(net, older)
+    for other in others:
+        net.connect(twin, other)
+    net.run(5, until=lambda: bool(older.notices(OwnLogTaken)))
+    ballot = Ballot(9, bytes(16), bytes(16)).sign(older.key, net.network)
+    asked = len(older.sent(Prepare))
+    (number, *_) = older.lines
+    older.perform(older.replicator.receive(number, Refuse(older.me, others[0].me, 9, ballot), net.now))
+    assert len(older.sent(Prepare)) == asked
+
+
 # Word by word
 
 ME, A = 0, 1
@@ -159,6 +200,40 @@ def test_who_shows_a_later_epoch_takes_the_place() -> None:
     assert rig.core.nodes == {rig.members[A]: 8}
     assert rig.core.disconnect(8, "gone", rig.now)
     assert rig.core.nodes == {rig.members[A]: 7}
+
+
+def test_what_was_asked_of_the_older_process_is_asked_of_the_younger() -> None:
+    """Its own log is followed there, and what it has of others'."""
+    rig = two_processes()
+    log = rig.log(2, 3)
+    rig.show(7, {2: log})
+    tip = replace(rig.claim(A, 6).tip, epoch=4)
+    effects = rig.show(8, {A: replace(rig.claim(A, 6), tip=tip), 2: log}, full=True)
+    cancels = [effect.link for effect in effects if sends([effect], Cancel)]  # type: ignore[union-attr]
+    fetches = [effect.link for effect in effects if sends([effect], Fetch)]  # type: ignore[union-attr]
+    assert (cancels, fetches) == ([7, 7], [8, 8])
+
+
+@pytest.mark.parametrize("asks_again", [False, True])
+def test_who_appends_is_not_told_to_climb_while_another_asks(asks_again: bool) -> None:
+    """For so long as that one may be about to begin; then it is."""
+    rig = Rig(start=OLD)
+    epoch = begin_epoch(rig.keys[A], [rig.keys[ME], rig.keys[2]], rig.network, EMPTY, 3)
+    rig.core.appended(rig.members[A], tip_of([epoch]), rig.now)
+    rig.join(5, 2)
+    rig.join(7, A, {A: [epoch]})
+    asked = Prepare(rig.members[A], Ballot(4, NEW, bytes(16)).sign(rig.keys[A], rig.network))
+    for effect in rig.say(5, asked):
+        if isinstance(effect, Persist):
+            rig.core.persisted(effect.log, effect.standing)
+    assert not sends(rig.show(7, {A: [epoch]}), Refuse)
+    assert rig.core.deadline() <= rig.now + YIELD_S
+    if asks_again:
+        rig.now += ASK_AGAIN_S
+        rig.say(5, asked)
+        assert not sends(rig.core.tick(rig.now + YIELD_S - 0.1), Refuse)
+    refusals = [effect for effect in rig.core.tick(rig.now + YIELD_S) if sends([effect], Refuse)]
+    assert [effect.link for effect in refusals] == [7]  # type: ignore[union-attr]
 
 
 def test_a_third_process_takes_the_place_beside() -> None:
