@@ -86,6 +86,7 @@ YIELD_S: Final = 2 * ASK_AGAIN_S  # who asks with an author's key has begun by t
 BALLOT_JUMP_MAX: Final = 1 << 20  # above ours: nobody has started so often, and a liar cannot use up all numbers
 FORK_NEWS_MAX: Final = 16  # proofs of one log passed on though they show no earlier conflict
 PASSED_MAX: Final = 1024  # signed messages passed on and remembered, so as to do it once
+CHECKPOINT_STATE_BYTES_MAX: Final = 768 << 10  # an application's state, and the ends of all logs, are one event
 REBASE_BYTES_MAX: Final = 16 << 20  # of another branch, held until it is known that it takes the place of ours
 
 # Store
@@ -104,6 +105,7 @@ assert EVENTS_PER_BATCH_MAX <= BODY_BYTES_MAX  # an empty event is one byte
 assert COSE_BYTES_MAX > HEADER_BYTES_MAX + SIGNATURE_BYTES + 16
 assert COSE_BYTES_MAX > COSE_PAYLOAD_BYTES_MAX + SIGNATURE_BYTES + 16
 assert MEMBERS_MAX * (KEY_BYTES + COSE_BYTES_MAX + 8) < EVENT_BYTES_MAX  # all answers fit one epoch batch
+assert CHECKPOINT_STATE_BYTES_MAX + MEMBERS_MAX * (KEY_BYTES + HASH_BYTES + COSE_BYTES_MAX + 32) < EVENT_BYTES_MAX
 assert MEMBERS_MAX * (112 + HOLES_MAX * 19) < CONTROL_BYTES_MAX  # Tips with every number at its largest
 assert EVIDENCE_BYTES_MAX < CONTROL_BYTES_MAX
 assert CREDIT_BYTES >= 2 * DATA_BYTES_TARGET

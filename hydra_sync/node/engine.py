@@ -21,10 +21,11 @@ from hydra_sync.errors import StoreFullError, UnavailableError, UsageError
 from hydra_sync.fork import prove
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import COMMIT_BYTES_MAX, DATA_BYTES_TARGET, HOLES_MAX, RUN_RECORDS_MAX, STALL_S, START_ID_BYTES
+from hydra_sync.node.checkpoints import origin
 from hydra_sync.node.link import Link
 from hydra_sync.node.seams import Seams
 from hydra_sync.ranges import SeqRange
-from hydra_sync.store import Log, Store
+from hydra_sync.store import Log, Store, first_event
 from hydra_sync.sync import (
     Advanced,
     Append,
@@ -107,6 +108,10 @@ class Engine:
         """Reads that were answered from memory, for the core to take when it has said all that it has to."""
         self._appends: dict[MemberKey, deque[Append]] = {member: deque() for member in config.keys}
         self._append_due = {member: trio.Event() for member in config.keys}
+        self.has_begun = store.checkpoint is None
+        """Whether our own log begins as it is to: the application may append."""
+        self.origins: Final[dict[MemberKey, bytes]] = {}
+        """Of each log whose first event is here, what it comes from; see `checkpoints`."""
         self._persists: deque[Persist | EndFounding | KeepProof] = deque()
         self._persist_due = trio.Event()
         self._nursery: trio.Nursery | None = None
@@ -114,13 +119,15 @@ class Engine:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled. Raises `StoreError` when the disk fails: the node must stop."""
         async with trio.open_nursery() as nursery:
+            self._nursery = nursery
             for member in self.config.keys:
                 self.store.log(member).on_durable(partial(self._durable, member))
                 self.store.log(member).on_damage(partial(self._damaged, member))
                 self.store.log(member).on_orphaned(partial(self._orphaned, member))
                 nursery.start_soon(self._append, member)
-            self._nursery = nursery
+                self._look_at_origin(member)
             nursery.start_soon(self._persist)
+            nursery.start_soon(self._begin)
             nursery.start_soon(self._tick)
             task_status.started()
 
@@ -267,11 +274,35 @@ class Engine:
             with suppress(UsageError):  # a peer's odd idea of an address is no reason to leave it
                 self._advertised[peer] = Address.parse(hello.advertise)
 
+    async def _begin(self) -> None:
+        """Let our own log begin as it is to, before the application appends."""
+        while not self.has_begun:
+            while not self.replicator.agreement.is_ready:
+                await self.started.wait()
+            try:
+                await self.store.begin()
+            except StoreFullError:
+                await trio.sleep(STALL_S)
+            else:
+                self.has_begun = True
+                self.started.fire()
+
+    def _look_at_origin(self, member: MemberKey) -> None:
+        if self._nursery is not None and member not in self.origins and self.store.log(member).tip.next_seq:
+            self._nursery.start_soon(self._find_origin, member)
+
+    async def _find_origin(self, member: MemberKey) -> None:
+        with suppress(UnavailableError):
+            if (event := await first_event(self.store.log(member))) is not None:
+                self.origins[member] = origin(event)
+
     def _durable(self, member: MemberKey, tip: Tip) -> None:
+        self._look_at_origin(member)
         self.perform(self.replicator.appended(member, tip, trio.current_time()))
 
     def _orphaned(self, member: MemberKey, events: SeqRange) -> None:
         self.orphaned[member].append(events)
+        self.origins.pop(member, None)
         self.perform(self.replicator.orphaned(member, events))
 
     def _damaged(self, member: MemberKey) -> None:
