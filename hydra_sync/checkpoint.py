@@ -100,8 +100,10 @@ def parse_checkpoint(event: bytes) -> Checkpoint:
             raise NewerFormatError(
                 f"a checkpoint of format {version}; this release reads {VERSION}: upgrade hydra-sync"
             )
-        case (str(mark), 1, bytes(network), str(name), tuple(logs), bytes() | None as state) if (
+        case (str(mark), int(version), bytes(network), str(name), tuple(logs), bytes() | None as state) if (
             mark == _MARK
+            and type(version) is int
+            and version == VERSION
             and 1 <= len(logs) <= MEMBERS_MAX
             and (state is None or len(state) <= CHECKPOINT_STATE_BYTES_MAX)
         ):

@@ -16,6 +16,7 @@ from hydra_sync.cli.fetch import fetch
 from hydra_sync.cli.fork_proof import fork_proof
 from hydra_sync.cli.init import init
 from hydra_sync.cli.keygen import keygen
+from hydra_sync.cli.new_network import new_network
 from hydra_sync.cli.read import follow, read
 from hydra_sync.cli.recover import recover
 from hydra_sync.cli.run import run
@@ -37,6 +38,7 @@ COMMANDS = (
     status,
     explain,
     recover,
+    new_network,
     verify,
     fork_proof,
     demo,
