@@ -5,6 +5,7 @@
 2
 """
 
+from hydra_sync.checkpoint import Checkpoint, parse_checkpoint
 from hydra_sync.config import Address, Config, Member, load_config
 from hydra_sync.errors import (
     DeliveryError,
@@ -30,6 +31,7 @@ __version__ = VERSION
 
 __all__ = [
     "Address",
+    "Checkpoint",
     "Config",
     "DeliveryError",
     "Event",
@@ -56,4 +58,5 @@ __all__ = [
     "create_store",
     "load_config",
     "open_node",
+    "parse_checkpoint",
 ]

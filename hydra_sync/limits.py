@@ -71,6 +71,7 @@ PROBE_S: Final = 2.0  # an old connection must answer within, or the new one rep
 SHUN_S: Final = 5.0  # a peer that broke the protocol is not spoken to again before
 HANDSHAKES_MAX: Final = 64  # strangers at the door at once; one more, and the oldest has to go
 UNINTRODUCED_MAX: Final = 4  # connections of one member that have not shown their tips; the oldest go
+PROCESSES_MAX: Final = 2  # of one member, connected at once: the older is to hear from us that it is the older
 TOOLS_MAX: Final = 16  # tool connections at once
 DIAL_S_MAX: Final = 10.0  # one attempt to connect
 DIAL_DELAY_S_MIN: Final = 0.1
@@ -78,9 +79,14 @@ DIAL_DELAY_S_MAX: Final = 5.0
 
 # Recovery
 ASK_AGAIN_S: Final = 2.0  # a witness that could not promise may be able to now
+PASS_AGAIN_S: Final = (
+    1.0  # a relay asks again no sooner: whatever the delays, each time that the author does, and no more
+)
+YIELD_S: Final = 2 * ASK_AGAIN_S  # who asks with an author's key has begun by then, asked again, or gone
 BALLOT_JUMP_MAX: Final = 1 << 20  # above ours: nobody has started so often, and a liar cannot use up all numbers
 FORK_NEWS_MAX: Final = 16  # proofs of one log passed on though they show no earlier conflict
 PASSED_MAX: Final = 1024  # signed messages passed on and remembered, so as to do it once
+CHECKPOINT_STATE_BYTES_MAX: Final = 768 << 10  # an application's state, and the ends of all logs, are one event
 REBASE_BYTES_MAX: Final = 16 << 20  # of another branch, held until it is known that it takes the place of ours
 
 # Store
@@ -99,6 +105,7 @@ assert EVENTS_PER_BATCH_MAX <= BODY_BYTES_MAX  # an empty event is one byte
 assert COSE_BYTES_MAX > HEADER_BYTES_MAX + SIGNATURE_BYTES + 16
 assert COSE_BYTES_MAX > COSE_PAYLOAD_BYTES_MAX + SIGNATURE_BYTES + 16
 assert MEMBERS_MAX * (KEY_BYTES + COSE_BYTES_MAX + 8) < EVENT_BYTES_MAX  # all answers fit one epoch batch
+assert CHECKPOINT_STATE_BYTES_MAX + MEMBERS_MAX * (KEY_BYTES + HASH_BYTES + COSE_BYTES_MAX + 32) < EVENT_BYTES_MAX
 assert MEMBERS_MAX * (112 + HOLES_MAX * 19) < CONTROL_BYTES_MAX  # Tips with every number at its largest
 assert EVIDENCE_BYTES_MAX < CONTROL_BYTES_MAX
 assert CREDIT_BYTES >= 2 * DATA_BYTES_TARGET
@@ -108,3 +115,4 @@ assert COMMIT_BYTES_MAX > RECORD_BYTES_MAX
 assert SEGMENT_BYTES > COMMIT_BYTES_MAX + EXTENT_BYTES_MAX
 assert OUTBOX_BYTES_LOW + FRAME_BYTES_MAX < OUTBOX_BYTES_MAX
 assert PING_S < SILENCE_S < FRAME_S
+assert PASS_AGAIN_S < ASK_AGAIN_S

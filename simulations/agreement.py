@@ -11,7 +11,13 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Final
 
+import trio
+
+from hydra_sync import Node, Seams, open_node
+from hydra_sync.errors import StoreError
+from hydra_sync.sync import OwnLogTaken
 from hydra_sync.testing import MS, SECOND, US
+from hydra_sync.testing.channel import PlaintextChannel
 from hydra_sync.testing.cluster import Cluster
 from hydra_sync.testing.faults import (
     At,
@@ -27,6 +33,7 @@ from hydra_sync.testing.faults import (
     StepClock,
     Wipe,
 )
+from hydra_sync.testing.host import Host, Main
 from hydra_sync.testing.member import member_key
 from hydra_sync.testing.platter import Keep
 from hydra_sync.testing.signals import sometimes
@@ -482,6 +489,55 @@ async def only_relays(cluster: Cluster, dice: Stream) -> None:
         return all(cursors[alias, author] >= stop for alias in cluster.aliases)
 
     await cluster.until(all_have_it, f"all to have what {author} wrote", within_s=120)
+    await _end(cluster)
+
+
+# Two with one key
+
+
+def _beside(cluster: Cluster, alias: str, opened: list[Node]) -> Main:
+    """The node of a member on another host, which only dials."""
+    config = replace(cluster.members[alias].config, listen=None)
+
+    async def live(host: Host) -> None:
+        seams = Seams(disk=host.disk, channel=PlaintextChannel, wall_clock=host.wall_clock, entropy=host.entropy)
+        async with open_node(config, seams=seams) as node:
+            opened.append(node)
+            await trio.sleep_forever()
+
+    return live
+
+
+@_story(nodes=(3, 5))
+async def two_processes(cluster: Cluster, dice: Stream) -> None:
+    """A copy of an author's store is started beside it: the younger begins an epoch, the older stops, all go on."""
+    author = _somebody(cluster, dice)
+    others = [alias for alias in cluster.aliases if alias != author]
+    dice.shuffle(others)
+    _write(cluster, dice, author)
+    await cluster.until(lambda: not cluster.pending[author], f"{author} to have written")
+    await _some_time(cluster, dice)
+    younger, opened = cluster.world.host(f"{author}-again"), list[Node]()
+    _cut(cluster, [younger.name], [author, *others[dice.between(1, len(others)) :]])  # the rest through relays
+    younger.disk.replace(cluster.world.host(author).disk.image())
+    _write(cluster, dice, _somebody(cluster, dice, author))
+    notices, epoch = cluster.watch(), cluster.logs(author)[author].tip.epoch
+    younger.start(_beside(cluster, author, opened), expected=(StoreError,))
+    await cluster.until(
+        lambda: (author, OwnLogTaken) in [(alias, type(notice)) for alias, notice in notices], f"{author} to be told"
+    )
+    older = cluster.node(author)
+    assert older is not None
+    assert not older.status().start.ready
+    assert "another process with the same key" in older.status().warnings[0]
+    assert opened[0].status().start.ready
+    assert opened[0].status().start.epoch > epoch
+    await cluster.run_for(dice.between(1, 20))
+    assert opened[0].status().start.ready  # who is older has not come back
+    younger.kill()
+    cluster.crash(author)
+    cluster.restart(author)
+    _write(cluster, dice, author)
     await _end(cluster)
 
 

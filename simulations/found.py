@@ -20,6 +20,7 @@ __all__ = [
     "author_with_a_hole",
     "breaker_is_not_courted",
     "crowd_after_a_pause",
+    "later_epoch_as_long_as_ours",
     "orphans_are_told_at_once",
     "reminded_without_a_word",
     "strangers_at_every_door",
@@ -146,6 +147,33 @@ async def orphans_are_told_at_once(cluster: Cluster) -> None:
         told = error
     assert told is not None
     assert (told.start, told.stop) == (1, 6)
+
+
+@simulate(nodes=4, swarm=CALM, features=FEATURES, restart="prove")
+async def later_epoch_as_long_as_ours(cluster: Cluster) -> None:
+    """A member leaves its branch for a later epoch's of the same length, though nobody writes anything more.
+
+    Found beside `left_out` (L7): what it held was as long as the new branch, and it waited at its end, without the
+    hash there, for what would come next.
+    """
+    world, cursors = cluster.world, cluster.ledger.cursors
+    await cluster.run_for(1)
+    _part(world, ["n0", "n1"], ["n2", "n3"])
+    await cluster.write("n0")
+    await cluster.until(lambda: cursors["n1", "n0"] == 2, "n1 to have it")
+    _part(world, ["n1"], ["n0"])
+    cluster.inject([Wipe(At(0), "n0")])
+    for other in ("n2", "n3"):
+        world.link("n0", other).heal()
+        world.link(other, "n0").heal()
+    await (await cluster.member("n0").wait_open()).wait_started()
+    cluster.inject([Crash(At(0), other, SECOND * 3 // 10) for other in ("n2", "n3")])
+    for other in ("n2", "n3"):
+        world.link("n1", other).heal()
+        world.link(other, "n1").heal()
+    await cluster.run_for(1)
+    await cluster.settle(core=cluster.aliases)
+    cluster.check_all()
 
 
 def _part(world: World, ones: list[str], others: list[str]) -> None:

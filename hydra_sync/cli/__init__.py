@@ -18,6 +18,7 @@ from hydra_sync.cli.head import head
 from hydra_sync.cli.importing import import_
 from hydra_sync.cli.init import init
 from hydra_sync.cli.keygen import keygen
+from hydra_sync.cli.new_network import new_network
 from hydra_sync.cli.read import follow, read
 from hydra_sync.cli.recover import recover
 from hydra_sync.cli.replay import replay
@@ -40,6 +41,7 @@ COMMANDS = (
     status,
     explain,
     recover,
+    new_network,
     verify,
     fork_proof,
     replay,

@@ -67,4 +67,5 @@ async def _append(config: Config, events: Sequence[bytes]) -> SeqRange:
         wall_clock=wall_clock_us,
         holder=f"append of {config.me.alias}",
     ) as store:
+        await store.begin()
         return await store.author.append(events)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -16,8 +17,10 @@ from hydra_sync.cli.options import json_option, node_options, take_config
 from hydra_sync.cli.read import open_read_only
 from hydra_sync.config import Config
 from hydra_sync.disk import lock_holder
+from hydra_sync.errors import UnavailableError
 from hydra_sync.identity import MemberKey
-from hydra_sync.store import Store
+from hydra_sync.node.checkpoints import differences, origin
+from hydra_sync.store import Store, first_event
 
 __all__ = ["status"]
 
@@ -65,11 +68,20 @@ async def _status(config: Config) -> dict[str, Any]:
             "store_id": store.manifest.store_id.hex(),
             "restart": config.restart,
             "held_by": lock_holder(config.persistence_dir / "LOCK"),
-            "warnings": store.warnings(config.alias) if live is None else live.status["warnings"],
+            "warnings": await _warnings(store, config) if live is None else live.status["warnings"],
             "logs": logs,
             "live": None if live is None else live.status,
             "explain": [] if live is None else live.words,
         }
+
+
+async def _warnings(store: Store, config: Config) -> tuple[str, ...]:
+    origins = {}
+    for member in config.keys:
+        with suppress(UnavailableError):
+            if (event := await first_event(store.log(member))) is not None:
+                origins[member] = origin(event)
+    return (*differences(config, store.checkpoint, origins), *store.warnings(config.alias))
 
 
 def _worth(store: Store, member: MemberKey, config: Config) -> dict[str, Any]:

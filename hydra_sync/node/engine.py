@@ -15,16 +15,17 @@ from typing import Final, TypeVar
 import trio
 
 from hydra_sync.batch import Batch
-from hydra_sync.chain import EMPTY, DivergedError, Tip
+from hydra_sync.chain import DivergedError, Tip
 from hydra_sync.config import Address, Config
 from hydra_sync.errors import StoreFullError, UnavailableError, UsageError
 from hydra_sync.fork import prove
 from hydra_sync.identity import MemberKey
-from hydra_sync.limits import COMMIT_BYTES_MAX, DATA_BYTES_TARGET, HOLES_MAX, RUN_RECORDS_MAX, STALL_S, START_ID_BYTES
+from hydra_sync.limits import COMMIT_BYTES_MAX, HOLES_MAX, STALL_S, START_ID_BYTES
+from hydra_sync.node.checkpoints import origin
 from hydra_sync.node.link import Link
 from hydra_sync.node.seams import Seams
 from hydra_sync.ranges import SeqRange
-from hydra_sync.store import Log, Store
+from hydra_sync.store import Log, Store, first_event
 from hydra_sync.sync import (
     Advanced,
     Append,
@@ -107,6 +108,10 @@ class Engine:
         """Reads that were answered from memory, for the core to take when it has said all that it has to."""
         self._appends: dict[MemberKey, deque[Append]] = {member: deque() for member in config.keys}
         self._append_due = {member: trio.Event() for member in config.keys}
+        self.has_begun = store.checkpoint is None
+        """Whether our own log begins as it is to: the application may append."""
+        self.origins: Final[dict[MemberKey, bytes]] = {}
+        """Of each log whose first event is here, what it comes from; see `checkpoints`."""
         self._persists: deque[Persist | EndFounding | KeepProof] = deque()
         self._persist_due = trio.Event()
         self._nursery: trio.Nursery | None = None
@@ -114,13 +119,15 @@ class Engine:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled. Raises `StoreError` when the disk fails: the node must stop."""
         async with trio.open_nursery() as nursery:
+            self._nursery = nursery
             for member in self.config.keys:
                 self.store.log(member).on_durable(partial(self._durable, member))
                 self.store.log(member).on_damage(partial(self._damaged, member))
                 self.store.log(member).on_orphaned(partial(self._orphaned, member))
                 nursery.start_soon(self._append, member)
-            self._nursery = nursery
+                self._look_at_origin(member)
             nursery.start_soon(self._persist)
+            nursery.start_soon(self._begin)
             nursery.start_soon(self._tick)
             task_status.started()
 
@@ -267,11 +274,35 @@ class Engine:
             with suppress(UsageError):  # a peer's odd idea of an address is no reason to leave it
                 self._advertised[peer] = Address.parse(hello.advertise)
 
+    async def _begin(self) -> None:
+        """Let our own log begin as it is to, before the application appends."""
+        while not self.has_begun:
+            while not self.replicator.agreement.is_ready:
+                await self.started.wait()
+            try:
+                await self.store.begin()
+            except StoreFullError:
+                await trio.sleep(STALL_S)
+            else:
+                self.has_begun = True
+                self.started.fire()
+
+    def _look_at_origin(self, member: MemberKey) -> None:
+        if self._nursery is not None and member not in self.origins and self.store.log(member).tip.next_seq:
+            self._nursery.start_soon(self._find_origin, member)
+
+    async def _find_origin(self, member: MemberKey) -> None:
+        with suppress(UnavailableError):
+            if (event := await first_event(self.store.log(member))) is not None:
+                self.origins[member] = origin(event)
+
     def _durable(self, member: MemberKey, tip: Tip) -> None:
+        self._look_at_origin(member)
         self.perform(self.replicator.appended(member, tip, trio.current_time()))
 
     def _orphaned(self, member: MemberKey, events: SeqRange) -> None:
         self.orphaned[member].append(events)
+        self.origins.pop(member, None)
         self.perform(self.replicator.orphaned(member, events))
 
     def _damaged(self, member: MemberKey) -> None:
@@ -331,7 +362,8 @@ class Engine:
 
     async def _compare(self, compare: Compare) -> None:
         """Hold what a peer sent against our own copy: two histories of one epoch are a proof."""
-        ours = await _run_from(self.store.log(compare.log), compare.batches[0].header.first_seq, compare.batches)
+        first, last = compare.batches[0].header, compare.batches[-1].header
+        ours = await self.store.log(compare.log).run_round(SeqRange(first.first_seq, last.stop))
         proof = prove(self.config.network_id, compare.log, ours, compare.batches) if ours else None
         self.perform(self.replicator.compared(compare, proof, trio.current_time()))
 
@@ -339,7 +371,7 @@ class Engine:
         log, seq = self.store.log(locate.log), locate.seq
         if locate.of_epoch and seq > 0:
             seq = (await self._epoch_before(log, seq))[1]
-        self.perform(self.replicator.located(locate, await _tip_at(log, seq), trio.current_time()))
+        self.perform(self.replicator.located(locate, await log.tip_at(seq), trio.current_time()))
 
     async def _explain(self, explain: Explain) -> None:
         epoch, first_seq = await self._epoch_before(self.store.log(explain.log), explain.seq)
@@ -378,40 +410,6 @@ def _hello(config: Config, store: Store) -> Hello:
         founding=store.manifest.founding,
         advertise=str(config.advertise or ""),
     )
-
-
-async def _run_from(log: Log, seq: int, theirs: Sequence[Batch]) -> list[Batch]:
-    """Our batches round those of a peer: from the one before, to one that is signed; none where damage is."""
-    run: list[Batch] = []
-    at = max(0, seq - 1)
-    try:
-        while at < log.tip.next_seq and len(run) < RUN_RECORDS_MAX:
-            for batch in await log.read(at, log.tip.next_seq, DATA_BYTES_TARGET):
-                run.append(batch)
-                at = batch.header.stop
-                if at >= theirs[-1].header.stop and log.signed(batch):
-                    return run
-    except UnavailableError:
-        return []
-    while run and not log.signed(run[-1]):
-        run.pop()
-    return run
-
-
-async def _tip_at(log: Log, seq: int) -> Tip:
-    """Where the last batch ends that ends at ``seq`` or before; the beginning where that cannot be read."""
-    try:
-        while seq > 0:
-            batches = await log.read(seq - 1, seq, 1)
-            if not batches:  # another branch, a shorter one, has taken over while we looked
-                return log.tip
-            batch = batches[0]
-            if batch.header.stop == seq:
-                return Tip.after(batch)
-            seq = batch.header.first_seq
-    except UnavailableError:
-        pass
-    return EMPTY
 
 
 def _take(runs: deque[Append], bytes_max: int, next_seq: int) -> list[Batch]:

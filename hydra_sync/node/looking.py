@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hydra_sync.config import Address, Member
 from hydra_sync.limits import STALL_S
+from hydra_sync.node.checkpoints import differences
 from hydra_sync.node.engine import Engine
 from hydra_sync.node.status import LogStatus, MemberStatus, StartStatus, Status
 from hydra_sync.sync.starting import Phase
@@ -19,6 +20,7 @@ def look(engine: Engine, listening: Address | None) -> Status:
         f"the disk has no room for {config.alias(log)}'s log: make room, it is tried again every {STALL_S:g} s"
         for log in engine.refused
     ]
+    origins = differences(config, engine.store.checkpoint, engine.origins)
     trusts = engine.replicator.agreement.starting is None
     trust = ["restart = trust-disk: that this node never signs two histories rests on its disk"] if trusts else []
     return Status(
@@ -28,7 +30,7 @@ def look(engine: Engine, listening: Address | None) -> Status:
         listen=str(listening) if listening else None,
         restart=config.restart,
         start=_start(engine),
-        warnings=(*halted, *full, *engine.store.warnings(config.alias), *trust),
+        warnings=(*halted, *full, *origins, *engine.store.warnings(config.alias), *trust),
         members=tuple(_member(engine, member) for member in config.members),
     )
 

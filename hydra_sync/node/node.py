@@ -10,6 +10,7 @@ from typing import Final, Literal
 import trio
 
 from hydra_sync import store as stores
+from hydra_sync.checkpoint import Checkpoint
 from hydra_sync.config import Address, Config
 from hydra_sync.encoding import encode_event
 from hydra_sync.errors import StoreError, UsageError
@@ -82,8 +83,9 @@ class Node:
 
         `status` says whom it waits for. Raises `StoreError` if it may not any more.
         """
-        while not self._engine.replicator.agreement.is_ready and self._engine.halted is None:
-            await self._engine.started.wait()
+        engine = self._engine
+        while not (engine.replicator.agreement.is_ready and engine.has_begun) and engine.halted is None:
+            await engine.started.wait()
         if self._engine.halted is not None:
             raise StoreError(self._engine.halted)
 
@@ -152,15 +154,23 @@ def _ignore(_: Notice) -> None:
     pass
 
 
-async def create_store(config: Config, *, seams: Seams | None = None) -> None:
+async def create_store(config: Config, *, checkpoint: Checkpoint | None = None, seams: Seams | None = None) -> None:
     """Make the empty store of a node that begins a new network, in ``config.persistence_dir``.
 
-    A node that lost its disk is not new: it would sign a second history. Raises `UsageError` where a
-    store exists, and `StoreError` if the disk refuses.
+    With ``checkpoint`` the network takes the place of an older one: that is then the first event of the
+    node's own log. A node that lost its disk is not new: it would sign a second history. Raises
+    `UsageError` where a store exists, or for a checkpoint of this very network, and `StoreError` if the
+    disk refuses.
     """
+    if checkpoint is not None and checkpoint.network == config.network_id:
+        raise UsageError(
+            f"{config.network} is the network that the checkpoint is of, with the same members: give the new network "
+            "another name, or other members"
+        )
     seams = seams or Seams()
     manifest = Manifest(config.network_id, config.key.member, seams.entropy(STORE_ID_BYTES), founding=True)
-    await stores.create_store(seams.disk, config.persistence_dir, manifest)
+    event = None if checkpoint is None else checkpoint.event()
+    await stores.create_store(seams.disk, config.persistence_dir, manifest, checkpoint=event)
 
 
 @asynccontextmanager

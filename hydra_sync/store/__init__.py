@@ -7,6 +7,7 @@
     <dir>/logs/<author hex>/standing.cbor               what the node owes others about the log (`standing`)
     <dir>/logs/<author hex>/cut.cbor                    only while the end of the log is taken out (`cutting`)
     <dir>/quarantine/                                   what was taken out, and why (`quarantine`)
+    <dir>/checkpoint.cbor                               where the network before this one ended (`checkpoints`)
     <dir>/forks/<author hex>.cbor                       the proof that its author signed two histories (`proofs`)
 
 `open_store` is the door. Below it, from the bytes up: `scan` reads records and finds damage, `segment`
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 from hydra_sync.standing import Standing
 from hydra_sync.store.author import Author
+from hydra_sync.store.checkpoints import first_event, position_of, read_checkpoint_file
 from hydra_sync.store.directory import create_store, read_manifest, write_manifest
 from hydra_sync.store.log import Log
 from hydra_sync.store.manifest import Manifest
@@ -39,9 +41,12 @@ __all__ = [
     "Store",
     "VerifyReport",
     "create_store",
+    "first_event",
     "give_up",
     "move_aside",
     "open_store",
+    "position_of",
+    "read_checkpoint_file",
     "read_manifest",
     "read_standing",
     "remake_store",

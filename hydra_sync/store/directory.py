@@ -20,6 +20,7 @@ from hydra_sync.errors import (
 from hydra_sync.fork import ForkProof
 from hydra_sync.identity import MemberKey
 from hydra_sync.standing import Standing
+from hydra_sync.store.checkpoints import write_checkpoint
 from hydra_sync.store.faults import translated
 from hydra_sync.store.files import read_file, replace_file
 from hydra_sync.store.layout import LOGS, MANIFEST, QUARANTINE, LogPlace, index_seqs, segment_seqs
@@ -31,12 +32,19 @@ __all__ = ["Directory", "create_store", "forget", "list_dir", "read_manifest", "
 
 
 async def create_store(
-    disk: Disk, path: Path, manifest: Manifest, *, amnesiac: Sequence[MemberKey] = (), why: str = ""
+    disk: Disk,
+    path: Path,
+    manifest: Manifest,
+    *,
+    amnesiac: Sequence[MemberKey] = (),
+    why: str = "",
+    checkpoint: bytes | None = None,
 ) -> None:
     """Make a store without events. Raises `UsageError` where one, or its logs, exists already.
 
     A store that is made again, for ``recover``, names all members in ``amnesiac``: it may have forgotten
     anything about their logs, and its standing in each says so, and ``why``, before there is a store.
+    ``checkpoint`` is the event that the own log is to begin with.
     """
     if amnesiac and manifest.founding:
         raise UsageError("a store that is made again is no founding one")
@@ -48,6 +56,8 @@ async def create_store(
         await disk.sync_dir(path)
         for member in amnesiac:
             await forget(disk, LogPlace(path, manifest.network, member), why)
+        if checkpoint is not None:
+            await write_checkpoint(disk, path, checkpoint)
         # Last, because it is what makes the directory a store.
         await write_manifest(disk, path, manifest)
         await disk.sync_dir(path.parent)

@@ -18,6 +18,7 @@ MANIFEST: Final = "store.toml"
 LOCK: Final = "LOCK"
 LOGS: Final = "logs"
 FORKS: Final = "forks"
+CHECKPOINT: Final = "checkpoint.cbor"
 QUARANTINE: Final = "quarantine"
 
 _SEGMENT_NAME: Final = re.compile(r"([0-9]{20})\.log")

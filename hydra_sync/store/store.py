@@ -10,12 +10,13 @@ from pathlib import Path
 import trio
 
 from hydra_sync.disk import Disk, Lock
-from hydra_sync.errors import StoreDamagedError, StoreLockedError, UsageError
+from hydra_sync.errors import StoreDamagedError, StoreLockedError, UnavailableError, UsageError
 from hydra_sync.fork import ForkProof
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
 from hydra_sync.limits import COMMIT_BYTES_MAX, SEGMENT_BYTES
 from hydra_sync.standing import Standing
 from hydra_sync.store.author import Author
+from hydra_sync.store.checkpoints import first_event, read_checkpoint
 from hydra_sync.store.directory import Directory, list_dir, read_manifest
 from hydra_sync.store.faults import translated
 from hydra_sync.store.layout import LOCK, LOGS, QUARANTINE, LogPlace
@@ -39,7 +40,10 @@ class Store:
         standings: Mapping[MemberKey, StandingFile],
         author: Author | None,
         proofs: Sequence[ForkProof],
+        checkpoint: bytes | None = None,
     ) -> None:
+        self.checkpoint = checkpoint
+        """The event that our own log is to begin with, before the application appends any."""
         self.proofs = proofs
         """Of forks, as they were kept when the store was opened."""
         self.logs = logs
@@ -84,6 +88,17 @@ class Store:
     async def end_founding(self) -> None:
         """Be a founding store no more; durable on return. Raises as `write_manifest` does."""
         await self._directory.end_founding()
+
+    async def begin(self) -> None:
+        """See to it that our own log begins with the checkpoint of this store, if it has one. Raises as `append`."""
+        if self.checkpoint is None:
+            return
+        try:
+            has_begun = await first_event(self.author.log) is not None
+        except UnavailableError:  # what cannot be read was written
+            has_begun = True
+        if not has_begun:
+            await self.author.append([self.checkpoint])
 
     async def keep_proof(self, proof: ForkProof) -> None:
         """Keep the proof of a fork; durable on return."""
@@ -141,12 +156,13 @@ async def open_store(
                 before_loss=partial(_remember, standings[member], is_own),
             )
         proofs = await read_proofs(disk, path, network)
+        checkpoint = await read_checkpoint(disk, path)
         async with open_tasks() as nursery:
             author: Author | None = None
             if key is not None and not read_only:
                 author = Author(logs[key.member], key, network, wall_clock)
                 nursery.start_soon(author.run)
-            yield Store(directory, logs, standings, author, proofs)
+            yield Store(directory, logs, standings, author, proofs, checkpoint)
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import trio
 
 from hydra_sync.batch import GENESIS_HASH, Batch
-from hydra_sync.chain import Tip
+from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.disk import Disk
 from hydra_sync.errors import UnavailableError
 from hydra_sync.identity import MemberKey
-from hydra_sync.limits import RECENT_BYTES
+from hydra_sync.limits import DATA_BYTES_TARGET, RECENT_BYTES, RUN_RECORDS_MAX
 from hydra_sync.ranges import SeqRange, subtract
 from hydra_sync.store.cutting import pending_cut
 from hydra_sync.store.epochs import first_of_epoch
@@ -118,6 +118,41 @@ class LogView:
         except UnavailableError:
             return None
         return batch.hash if batch.header.stop == next_seq else None
+
+    async def tip_at(self, seq: int) -> Tip:
+        """Where the last batch ends that ends at ``seq`` or before; the beginning where that cannot be read."""
+        try:
+            while seq > 0:
+                batches = await self.read(seq - 1, seq, 1)
+                if not batches:  # another branch, a shorter one, has taken over while we looked
+                    return self.tip
+                batch = batches[0]
+                if batch.header.stop == seq:
+                    return Tip.after(batch)
+                seq = batch.header.first_seq
+        except UnavailableError:
+            pass
+        return EMPTY
+
+    async def run_round(self, seqs: SeqRange) -> list[Batch]:
+        """The batches round these seqs, to be held against others': from the one before, to one that is signed.
+
+        At most `RUN_RECORDS_MAX`; none where damage is.
+        """
+        run: list[Batch] = []
+        at = max(0, seqs.start - 1)
+        try:
+            while at < self.tip.next_seq and len(run) < RUN_RECORDS_MAX:
+                for batch in await self.read(at, self.tip.next_seq, DATA_BYTES_TARGET):
+                    run.append(batch)
+                    at = batch.header.stop
+                    if at >= seqs.stop and self.signed(batch):
+                        return run
+        except UnavailableError:
+            return []
+        while run and not self.signed(run[-1]):
+            run.pop()
+        return run
 
     async def epoch_at(self, seq: int) -> tuple[int, int]:
         """Epoch of the batch that holds ``seq``, and the first seq held here of that epoch.

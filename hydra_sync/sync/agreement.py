@@ -7,16 +7,17 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hydra_sync.chain import EMPTY
 from hydra_sync.epoch import Ballot, open_answer, open_ballot, order
 from hydra_sync.errors import FormatError, PeerError
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
-from hydra_sync.limits import ASK_AGAIN_S, BALLOT_JUMP_MAX, PASSED_MAX
+from hydra_sync.limits import ASK_AGAIN_S, BALLOT_JUMP_MAX, PASS_AGAIN_S, PASSED_MAX, YIELD_S
 from hydra_sync.standing import Standing
 from hydra_sync.sync.effects import BecameStable, Effect, EndFounding, LostDisk, Send, Started, TipsDue
 from hydra_sync.sync.session import Session
@@ -29,6 +30,18 @@ __all__ = ["Agreement"]
 
 _Signed = Prepare | Promise | Refuse
 """What is passed on."""
+
+
+@dataclass(slots=True)
+class _Relayed:
+    """The highest ballot of an author that was passed on."""
+
+    message: Prepare
+    number: int
+    source: int
+    """The link over which it comes."""
+    at: float
+    """When it was last passed on to all."""
 
 
 class Agreement:
@@ -84,6 +97,11 @@ class Agreement:
         self._asked: dict[MemberKey, int] = {}
         """The ballot that each author last asked for, also through relays."""
         self._prepares: dict[MemberKey, Prepare] = {}
+        self._relayed: dict[MemberKey, _Relayed] = {}
+        self._asked_at: dict[MemberKey, float] = {}
+        """When somebody last asked for what we have promised, or could."""
+        self._behind_at: dict[MemberKey, float] = {}
+        """When to look again whether an author that is connected cannot be followed."""
         self._answers: dict[tuple[MemberKey, MemberKey], Promise | Refuse] = {}
         """By log and witness, the latest that its author is to get: whom we believe connected may be gone."""
 
@@ -93,9 +111,19 @@ class Agreement:
         return self.starting is None or self.starting.is_ready
 
     @property
+    def has_begun(self) -> bool:
+        """Whether this start has begun an epoch: a later one that it did not begin is somebody else's."""
+        return self.starting is not None and self.starting.has_begun
+
+    @property
     def adopts(self) -> bool:
         """Whether our own log is to be fetched from others now."""
-        return self.starting is not None and self.starting.phase is Phase.ADOPTING
+        return self.starting is not None and self.starting.phase is Phase.ADOPTING and not self.has_begun
+
+    def end(self) -> None:
+        """Somebody else has begun a later epoch of our own log: ask for none any more."""
+        if self.starting is not None:
+            self.starting.is_over = True
 
     def shown(self, log: MemberKey) -> LogTip:
         """What we tell others that we hold of a log: what counts."""
@@ -118,7 +146,7 @@ class Agreement:
         effects: list[Effect] = []
         if self._is_waited_for(session.peer):
             effects += [Send(session.link, answer) for answer in self._answers_for(session.peer)]
-        if starting is not None and starting.phase is Phase.ASKING:
+        if starting is not None and starting.asks:
             effects.append(Send(session.link, self._ask(now) if starting.number == 0 else starting.prepare(now)))
         if self.stability.stable.get(self.me) and self.stability.authors_word_matters:
             effects.append(Send(session.link, self.word()))
@@ -143,8 +171,8 @@ class Agreement:
                 self.witness.unknown = False
                 effects += self._show_all()
             self._promised_above = max(self._promised_above, min(tip.tip.epoch, BALLOT_JUMP_MAX))
-        elif session.peer == log and (refusal := self.witness.behind_us(tip, self._held[log].tip)) is not None:
-            effects.append(Send(session.link, refusal))
+        elif session.peer == log:
+            effects += self._refuse_behind(log, now)
         return effects + self._remember(log)
 
     def appended(self, log: MemberKey, now: float) -> list[Effect]:
@@ -166,14 +194,18 @@ class Agreement:
 
     # Messages
 
-    def prepare(self, session: Session, message: Prepare) -> list[Effect]:
-        """An author asks for an epoch, here or through a relay."""
+    def open(self, message: Prepare) -> Ballot:
+        """The ballot in a message. Raises `PeerError` if its author did not sign it."""
         log = message.log
         self._require_member(log)
         try:
-            ballot = open_ballot(message.ballot, self._network, log)
+            return open_ballot(message.ballot, self._network, log)
         except FormatError as error:
             raise PeerError(f"a ballot of log {log.hex()[:8]} that its author did not sign: {error}") from error
+
+    def prepare(self, session: Session, message: Prepare, ballot: Ballot, now: float) -> list[Effect]:
+        """An author asks for an epoch, here or through a relay."""
+        log = message.log
         if log == self.me or self._forked_at(log) is not None:
             return []
         if session.peer == log:  # what comes through relays may be of an earlier start
@@ -181,15 +213,14 @@ class Agreement:
         self._prepares[log] = message
         self._asked[log] = ballot.number
         said, effects = self.witness.prepare(log, message.ballot, ballot, self._held[log].tip)
-        if isinstance(said, Refuse):
-            # Back the way it came, too: that may be the only way to the author.
-            effects += [Send(session.link, said)] if session.peer == log else self._towards(log, said, None)
-        elif said is not None:
-            effects += self._towards(log, said, None)
-        effects += self._remember(log)
-        if session.peer == log or log not in self._nodes:
-            effects += self._pass_on(message, session.link)
-        return effects
+        if ballot.number >= self.witness.standings[log].promised:
+            self._asked_at[log] = now
+        if said is not None:
+            # Back the way it came, too, and each time: that may be the only way to the author.
+            back: list[Effect] = [Send(session.link, said)]
+            others = [] if isinstance(said, Refuse) and session.peer == log else self._towards(log, said, None)
+            effects += back + [effect for effect in others if effect not in back]
+        return [*effects, *self._remember(log), *self._relay(message, ballot.number, session, now)]
 
     def promise(self, session: Session, message: Promise, now: float) -> list[Effect]:
         """A witness's answer, to us or to be passed on."""
@@ -236,22 +267,42 @@ class Agreement:
 
     def tick(self, now: float) -> list[Effect]:
         """Ask again who has not answered."""
+        due = [log for log, time in self._behind_at.items() if time <= now]
+        effects = [effect for log in due for effect in self._refuse_behind(log, now)]
         if self.starting is None or self.starting.number == 0 or not self.starting.is_due(now):
-            return []
-        return self._tell_all(self.starting.prepare(now))
+            return effects
+        return [*effects, *self._tell_all(self.starting.prepare(now))]
 
     def deadline(self) -> float:
         """When `tick` has something to do."""
+        behind_at = min(self._behind_at.values(), default=math.inf)
         starting = self.starting
-        if starting is None or starting.number == 0 or starting.phase is not Phase.ASKING:
-            return float("inf")
-        return starting.asked_at + ASK_AGAIN_S
+        if starting is None or starting.number == 0 or not starting.asks:
+            return behind_at
+        return min(behind_at, starting.asked_at + ASK_AGAIN_S)
 
     # Inside
 
     def _ask(self, now: float) -> Prepare:
         assert self.starting is not None
         return self.starting.ask(max(self._held[self.me].tip.epoch, self._promised_above, self.starting.number), now)
+
+    def _refuse_behind(self, log: MemberKey, now: float) -> list[Effect]:
+        """Tell an author that appends in an epoch that we cannot follow to ask for a later one.
+
+        Not while another process with its key asks for one: that shall begin it, and the author see it and stop.
+        """
+        self._behind_at.pop(log, None)
+        link = self._nodes.get(log)
+        shown = self._sessions[link].counted.get(log) if link is not None else None
+        refusal = self.witness.behind_us(shown, self._held[log].tip) if shown is not None else None
+        if link is None or refusal is None:
+            return []
+        yields_until = self._asked_at.get(log, -math.inf) + YIELD_S
+        if now < yields_until:
+            self._behind_at[log] = yields_until
+            return []
+        return [Send(link, refusal)]
 
     def _step(self, now: float) -> list[Effect]:
         starting = self.starting
@@ -336,13 +387,18 @@ class Agreement:
         return [Send(link, message) for link in self._nodes.values()]
 
     def _towards(self, log: MemberKey, message: _Signed, source: int | None) -> list[Effect]:
-        """Bring a message to the author of ``log``: to itself, or else to everybody, once."""
+        """Bring a message to the author of ``log``: to itself, or else to everybody, once.
+
+        To both where it asks through others: it may be another process than the one that we are connected to.
+        """
         if not isinstance(message, Prepare):
             self._answers[log, message.witness] = message
         link = self._nodes.get(log)
-        if link is not None:
-            return [] if link == source else [Send(link, message)]
-        return self._pass_on(message, source)
+        itself: list[Effect] = [] if link in (None, source) else [Send(link, message)]
+        asked, (asked_over, ballot, _) = self._prepares.get(log), self.ballots.get(log, (None, b"", None))
+        if link is not None and (asked is None or (asked_over, ballot) == (link, asked.ballot)):
+            return itself
+        return [*itself, *self._pass_on(message, source)]
 
     def _is_waited_for(self, log: MemberKey) -> bool:
         """Whether an author still asks for an epoch, as far as we know."""
@@ -350,6 +406,22 @@ class Agreement:
 
     def _answers_for(self, log: MemberKey) -> list[Promise | Refuse]:
         return [answer for (of, _), answer in self._answers.items() if of == log]
+
+    def _relay(self, message: Prepare, number: int, session: Session, now: float) -> list[Effect]:
+        """Pass a ballot on, and again when its author asks again: who was silent may be able to answer now.
+
+        Again only as it comes from the author, or the way it first came: so it goes in no circles.
+        """
+        log, link = message.log, session.link
+        relayed = self._relayed.get(log)
+        if relayed is None or number > relayed.number:
+            self._relayed[log] = _Relayed(message, number, link, now)
+            return self._pass_on(message, link)
+        comes_so = link == relayed.source or session.peer == log or relayed.source not in self._sessions
+        if message != relayed.message or not comes_so or now < relayed.at + PASS_AGAIN_S:
+            return self._pass_on(message, link)
+        relayed.source, relayed.at = link, now
+        return [Send(other, message) for peer, other in self._nodes.items() if other != link and peer != log]
 
     def _pass_on(self, message: _Signed, source: int | None) -> list[Effect]:
         """Flood: once over each connection, but not back to who brought it."""

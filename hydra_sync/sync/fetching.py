@@ -358,6 +358,15 @@ class Fetcher:
         state.intake.early = [run for run in state.intake.early if run.link != link]
         return effects
 
+    def leave(self, link: int) -> list[Effect]:
+        """Ask for nothing over this connection any more, which stays."""
+        effects: list[Effect] = []
+        for state in self._logs.values():
+            if any(asked.link == link for asked in state.asked):
+                state.keep_branch()
+            effects += self._leave(state, link)
+        return effects
+
     def plan_all(self, now: float) -> list[Effect]:
         """Cancel and ask whatever is due, of every log."""
         return [effect for state in self._logs.values() for effect in self.plan(state.log, now)]
@@ -435,16 +444,17 @@ class Fetcher:
         return [source for source in sources if source.shown.tip.epoch >= latest or source.peer == state.log]
 
     def _overtaken_at(self, state: LogSync, sources: list[Source]) -> int | None:
-        """Where to look for the parting of our branch from a later epoch's which has come less far, if so."""
+        """Where to look for the parting of our branch from a later epoch's which has come no farther, if so."""
         at = state.intake.frontier
         later = [
             s.shown.tip.next_seq for s in sources if s.shown.tip.epoch > at.epoch and s.link not in state.refused_until
         ]
-        if state.base is not None or not later or max(later) >= at.next_seq:
+        if state.base is not None or not later or max(later) > at.next_seq or not at.next_seq:
             return None
         if at != state.intake.durable:  # what is being written comes first; then this is planned again
             return None
-        return max(later)
+        # Its last event is of its epoch, and not ours: where it is as long as our branch, they part before that.
+        return min(max(later), at.next_seq - 1)
 
     def _ask(self, state: LogSync, ask: Ask, now: float) -> list[Effect]:
         frontier = state.intake.frontier

@@ -17,6 +17,7 @@ from hydra_sync.errors import PeerError
 from hydra_sync.fork import ForkProof
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
 from hydra_sync.limits import (
+    PROCESSES_MAX,
     SHUN_S,
     TEXT_BYTES_MAX,
     TOOLS_MAX,
@@ -36,6 +37,7 @@ from hydra_sync.sync.effects import (
     Forked,
     Locate,
     Orphaned,
+    OwnLogTaken,
     Read,
     Send,
     TipsDue,
@@ -98,9 +100,12 @@ class Replicator:
         self.network: Final = network
         self.sessions: dict[int, Session] = {}
         self.nodes: dict[MemberKey, int] = {}
-        """The one link to each connected member's node."""
+        """The one link to each connected member's node.
+
+        If two processes of a member are connected, that of the later epoch; the other one hears of it from us.
+        """
         self.held: dict[MemberKey, LogTip] = dict(held)
-        self._hello = hello
+        self._hello = hello if start is None else hello.of_start(start)
         self._shunned_until: dict[MemberKey, float] = {}
         self._receipts = Receipts(self.held[me].tip)
         self.forks: Final = ForkNews(network, sorted(held), self.nodes, proofs)
@@ -120,7 +125,7 @@ class Replicator:
         self._fetcher = Fetcher(
             me=me,
             adopts=lambda: self.agreement.adopts,
-            is_ready=lambda: self.agreement.is_ready,
+            is_ready=lambda: self.agreement.is_ready or self.agreement.has_begun,
             network=network,
             held=self.held,
             seed=seed,
@@ -160,10 +165,11 @@ class Replicator:
         self._leave(session)
         if session.faulty:
             self._shunned_until[session.peer] = now + SHUN_S
+        left = self._turn_to_other(session.peer, now) if session.is_node else []
         gone = session.introduced and (session.is_tool or session.peer not in self.nodes)
         notice = [Disconnected(session.peer, tool=session.is_tool, why=why)] if gone else []
         parted = self.agreement.parted(session.peer) if gone and session.is_node else []
-        return [*notice, *parted, *self._fetcher.plan_all(now)]
+        return [*notice, *parted, *left, *self._fetcher.plan_all(now)]
 
     def heard(self, link: int, now: float, *, partial: int) -> None:
         """Bytes arrived on ``link``, and left a frame unfinished of which ``partial`` bytes are here.
@@ -351,7 +357,7 @@ class Replicator:
             case Fetch():
                 return self._fetch(session, message)
             case Data():
-                return self._fetcher.data(session, message, now)
+                return self._data(session, message, now)
             case End():
                 return self._fetcher.ended(session, message, now)
             case Credit():
@@ -375,7 +381,11 @@ class Replicator:
             raise PeerError(f"{type(message).__name__} of a tool")
         match message:
             case Prepare():
-                return self.agreement.prepare(session, message)
+                ballot = self.agreement.open(message)
+                if session.peer == message.log:
+                    session.asked = max(session.asked, ballot.number)
+                overtakes = self._overtake(session, now) if self._is_later(session) else []
+                return [*overtakes, *self.agreement.prepare(session, message, ballot, now)]
             case Promise():
                 return [*self.agreement.promise(session, message, now), *self._fetcher.plan(self.me, now)]
             case Refuse():
@@ -404,11 +414,20 @@ class Replicator:
         return self._settle(session, now)
 
     def _settle(self, session: Session, now: float) -> list[Effect]:
-        """Keep one connection a pair, the same one on both sides (design: 6)."""
-        other_link = self.nodes.get(session.peer)
-        other = self.sessions.get(other_link) if other_link is not None else None
+        """Keep one connection a pair, the same one on both sides (design: 6).
+
+        Another process of the member is heard beside it: it was started again and we do not know yet, or
+        two run with one key. Which is the younger is not for either to claim: its epoch shows it.
+        """
+        assert session.hello is not None
+        others = self._connected(session.peer)
+        other = next((other for other in others if not other.is_of_another_process(session.hello)), None)
         if other is None:
-            return self._introduce(session)
+            effects: list[Effect] = []
+            beside = [one for one in others if self.nodes.get(one.peer) != one.link]
+            for one in beside[: max(0, len(others) + 1 - PROCESSES_MAX)]:
+                effects += self._drop(one.link, GoodbyeReason.DUPLICATE, "other processes of this member are here")
+            return [*effects, *(one.probe(now) for one in others if one.stands), *self._introduce(session)]
         # Who dialed again has lost the old connection. Of two that crossed, the lower key's dial stays.
         if session.dialed in (other.dialed, self.me < session.peer):
             dropped = self._drop(other.link, GoodbyeReason.DUPLICATE, "a newer connection takes over")
@@ -416,9 +435,32 @@ class Replicator:
         probe = other.probe(now)
         return [probe, *self._drop(session.link, GoodbyeReason.DUPLICATE, "we are connected already")]
 
+    def _connected(self, peer: MemberKey) -> list[Session]:
+        """The connections to a member's node, one to each of its processes."""
+        return [session for session in self.sessions.values() if session.peer == peer and session.stands]
+
+    def _is_later(self, session: Session) -> bool:
+        """Whether this is the process of a later epoch than the one that we count as the member's."""
+        link = self.nodes.get(session.peer)
+        return link is not None and session.latest > self.sessions[link].latest
+
+    def _overtake(self, session: Session, now: float) -> list[Effect]:
+        """From now on this connection is the one to its member."""
+        link = self.nodes.get(session.peer)
+        self.nodes[session.peer] = session.link
+        effects = self._fetcher.leave(link) if link is not None else []
+        if session.introduced:
+            effects += self._believe(session, tuple(session.counted.values()), now, first=True)
+        return effects
+
+    def _turn_to_other(self, peer: MemberKey, now: float) -> list[Effect]:
+        """A connection is gone: perhaps another process of the member is still here."""
+        others = self._connected(peer) if peer not in self.nodes else []
+        return self._overtake(max(others, key=lambda session: session.latest), now) if others else []
+
     def _introduce(self, session: Session) -> list[Effect]:
         if session.is_node:
-            self.nodes[session.peer] = session.link
+            self.nodes.setdefault(session.peer, session.link)
         session.tips_sent = True
         return [Send(session.link, Tips(True, tuple(self.agreement.shown(log) for log in sorted(self.held))))]
 
@@ -434,8 +476,14 @@ class Replicator:
             self._fetcher.reconsider(shown.log, session.link)
         if not session.is_node:
             return [Connected(session.peer, tool=True)] if first else []
+        if self.nodes.get(session.peer) == session.link:
+            return self._believe(session, tips.logs, now, first=first)
+        return self._overtake(session, now) if self._is_later(session) else []
+
+    def _believe(self, session: Session, logs: Sequence[LogTip], now: float, *, first: bool) -> list[Effect]:
+        """What follows from what a member's node shows."""
         effects: list[Effect] = [Connected(session.peer, tool=False)] if first else []
-        for shown in tips.logs:
+        for shown in logs:
             if shown.log == self.me:
                 effects += self._receipts.take(session.peer, shown)
             effects += self.agreement.tips(session, shown, now)
@@ -444,6 +492,12 @@ class Replicator:
         if first:
             effects += self.forks.introduced(session.link)
             effects += self.agreement.introduced(session, now)
+        return effects
+
+    def _data(self, session: Session, data: Data, now: float) -> list[Effect]:
+        effects = self._fetcher.data(session, data, now)
+        if any(isinstance(effect, OwnLogTaken) for effect in effects):
+            self.agreement.end()
         return effects
 
     # Serving

@@ -50,6 +50,8 @@ class Session:
     probe_until: float = math.inf
     faulty: bool = False
     """Whether the peer broke the protocol."""
+    asked: int = 0
+    """The highest ballot for its own log that the peer itself asked for here."""
 
     def __post_init__(self) -> None:
         self.heard_at = self.opened_at
@@ -66,6 +68,22 @@ class Session:
     @property
     def is_tool(self) -> bool:
         return self.hello is not None and self.hello.role is Role.TOOL
+
+    @property
+    def stands(self) -> bool:
+        """Whether this is an open connection to a member's node that has been shown our tips."""
+        return self.tips_sent and self.is_node and self.state is not State.CLOSED
+
+    @property
+    def latest(self) -> int:
+        """The latest epoch of its own log that the peer shows, or asks for."""
+        own = self.counted.get(self.peer)
+        return max(self.asked, own.tip.epoch if own is not None else 0)
+
+    def is_of_another_process(self, hello: Hello) -> bool:
+        """Whether the peer's process is another one than says ``hello``, as far as both tell."""
+        mine = self.hello.start if self.hello is not None else None
+        return mine is not None and hello.start is not None and mine != hello.start
 
     def heard(self, now: float, *, partial: int) -> bool:
         """Bytes arrived, and so many of them are of an unfinished frame; whether that is progress.

@@ -49,6 +49,10 @@ class Starting:
     asked_at: float = 0.0
     target: Tip = EMPTY
     """While adopting: what our log must reach before we go on."""
+    has_begun: bool = False
+    """Whether this start has had an epoch. What is later than that, somebody else has begun."""
+    is_over: bool = False
+    """Whether somebody else with our key has begun a later epoch: this start asks and begins nothing any more."""
 
     @property
     def me(self) -> MemberKey:
@@ -99,7 +103,7 @@ class Starting:
         whoever promised it then could never follow us (rule 8).
         """
         promised = message.promised
-        if self.phase in (Phase.ADOPTING, Phase.SEALING):
+        if self.phase in (Phase.ADOPTING, Phase.SEALING) or self.is_over:
             return None
         if not self.number <= promised <= self.number + BALLOT_JUMP_MAX:
             return None
@@ -119,6 +123,8 @@ class Starting:
 
     def step(self, tip: Tip) -> list[Effect]:
         """What follows from the answers and from how far our own log is durable: ``tip``."""
+        if self.is_over:
+            return []
         if self.phase is Phase.ASKING and len(self.answers) >= self.needed:
             highest = max((answer.tip for _, answer in self.answers.values()), key=order, default=EMPTY)
             self.target, self.phase = highest, Phase.ADOPTING
@@ -128,12 +134,17 @@ class Starting:
             grant = Grant(self.number, self.start, self.founding, answers, tuple(self.without))
             return [BeginEpoch(self.number, epoch_event(grant))]
         if self.phase is Phase.SEALING and tip.epoch == self.number:
-            self.phase = Phase.READY
+            self.phase, self.has_begun = Phase.READY, True
         return []
+
+    @property
+    def asks(self) -> bool:
+        """Whether answers are wanted."""
+        return self.phase is Phase.ASKING and not self.is_over
 
     def is_due(self, now: float) -> bool:
         """Whether to ask again those who have not answered: they may have had to wait, or been away."""
-        return self.phase is Phase.ASKING and now >= self.asked_at + ASK_AGAIN_S
+        return self.asks and now >= self.asked_at + ASK_AGAIN_S
 
     def silent(self) -> list[MemberKey]:
         """Whom we wait for: the members who have not answered."""

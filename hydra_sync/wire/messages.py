@@ -7,7 +7,7 @@ Each class knows its type number and turns itself into the fields of a CBOR arra
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import ClassVar, Final, Self, TypeVar
 
@@ -62,6 +62,7 @@ _Kind = TypeVar("_Kind", bound=IntEnum)
 PROTOCOL_VERSION: Final = 1
 _VERSIONS_MAX: Final = 16
 _LIMITS_MAX: Final = 16
+_START: Final = "start"  # among the limits, because who does not know it reads on
 
 
 class Role(IntEnum):
@@ -122,6 +123,15 @@ class Hello:
     advertise: str = ""
     versions: tuple[int, ...] = (PROTOCOL_VERSION,)
     limits: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def start(self) -> int | None:
+        """A number that tells this start of the process from all others; None of one that says none."""
+        return self.limits.get(_START)
+
+    def of_start(self, start: bytes) -> Self:
+        """As said by the start with this random name."""
+        return replace(self, limits=self.limits | {_START: int.from_bytes(start[:8]) >> 1})
 
     def fields(self) -> tuple[object, ...]:
         return (

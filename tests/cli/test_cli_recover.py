@@ -66,10 +66,6 @@ def stop(node: Process, code: int = 0) -> None:
 def test_a_lost_store_is_recovered(cli: Cli, start: Start, trio_home: Path) -> None:
     """run refuses and names recover; recover brings back every stable event and says so; appending goes on in a
     new epoch that the others accept; a second process with the key ends the first, which says why."""
-    for name in ("alice", "bob"):  # only carol dials: of her two processes the younger one's connections stay
-        text = Path(f"{name}.toml").read_text()
-        address = next(line for line in Path("carol.toml").read_text().splitlines() if line.startswith("listen"))
-        Path(f"{name}.toml").write_text(text.replace(address.replace("listen", "address"), ""))
     nodes = begin(cli, start)
     nodes["carol"].signal(signal.SIGKILL)
     assert nodes["carol"].wait() == -signal.SIGKILL

@@ -11,7 +11,7 @@ from simulations.rules import RULES
 CAUGHT = {
     "promise": (1, "S6"),
     "durable_promise": (1, "S6"),
-    "ballot_as_epoch": (1, "S2"),
+    "ballot_as_epoch": (2, "S2"),
     "one_epoch_stability": (0, "S10"),
     "amnesia": (0, "S10"),
     "no_receipts_of_amnesiacs": (10, "S6"),

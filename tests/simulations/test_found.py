@@ -32,5 +32,9 @@ def test_reminded_without_a_word() -> None:
     assert found.reminded_without_a_word.run(0).failure is None
 
 
+def test_later_epoch_as_long_as_ours() -> None:
+    assert all(found.later_epoch_as_long_as_ours.run(seed).failure is None for seed in range(10))
+
+
 def test_orphans_are_told_at_once() -> None:
     assert found.orphans_are_told_at_once.run(0).failure is None

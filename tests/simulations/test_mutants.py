@@ -7,7 +7,7 @@ import pytest
 from hydra_sync.testing.cluster import INVARIANTS
 from simulations.mutants import MUTANTS
 
-SEEDS_MAX = 200
+SEEDS_MAX = 400  # S2 is rare: what is seen too early is mostly missed first by who was told that it is durable
 
 
 def test_each_invariant_has_a_mutant() -> None:
@@ -16,7 +16,7 @@ def test_each_invariant_has_a_mutant() -> None:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutant_is_caught_by_its_invariant(name: str) -> None:
-    """Within 200 seeds, again in the same way when replayed; the product passes that seed and those before."""
+    """Within `SEEDS_MAX` seeds, again in the same way when replayed; the product passes that seed and those before."""
     mutant = MUTANTS[name]
     for seed in range(SEEDS_MAX):
         outcome = mutant.run(seed)

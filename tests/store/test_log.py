@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from hydra_sync.batch import seal_batch
-from hydra_sync.chain import DivergedError, Tip
+from hydra_sync.chain import EMPTY, DivergedError, Tip
 from hydra_sync.disk import RealDisk
 from hydra_sync.errors import StoreError, StoreFullError, UnavailableError
 from hydra_sync.limits import COMMIT_BYTES_MAX, EXTENT_BYTES_MAX
@@ -180,6 +180,26 @@ async def test_damage_below_the_mark_is_found_by_reading_and_remembered() -> Non
         assert not log.report.cuts
         await log.flush()
         assert (await open_it(disk)).holes == hurt
+
+
+async def test_where_batches_end_and_what_lies_round_some_seqs() -> None:
+    """The last end at or before a seq; and the run from the batch before to a signed one. Nothing of damage."""
+    disk = await filled(4)
+    log = await open_it(disk)
+    batches = run_of(ALICE, 4)
+    stops = [batch.header.stop for batch in batches]
+    for seq in range(stops[-1] + 1):
+        ends = [Tip.after(batch) for batch in batches if batch.header.stop <= seq]
+        assert await log.tip_at(seq) == (ends[-1] if ends else EMPTY)
+    second = batches[1].header
+    assert await log.run_round(second.range) == batches[:2]
+    assert await log.run_round(SeqRange(second.first_seq, stops[-1] + 5)) == batches
+    assert await log.run_round(SeqRange(stops[-1] + 5, stops[-1] + 6)) == []
+    other = await filled(4)
+    flip(other, len(batches[0].record) + 60)
+    log = await open_it(other)
+    assert await log.run_round(SeqRange(0, stops[-1])) == []
+    assert await log.tip_at(stops[1]) == EMPTY
 
 
 async def test_reading_returns_what_is_good_before_damage() -> None:
