@@ -290,8 +290,7 @@ class HeadFold:
 
     def _drop(self, why: str) -> None:
         for tx_id in (*self._waiting, *self._applied, *self._flying()):
-            if tx_id not in self._confirmed_in:
-                self._rejected[tx_id] = why
+            self._rejected[tx_id] = why
         self._reset((), (), None, frozenset())
 
     def _count_confirmed(self, snapshot: Snapshot) -> None:

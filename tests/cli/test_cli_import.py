@@ -77,6 +77,19 @@ def test_damage_is_told_and_decides_the_code(cli: Cli, node: Path) -> None:
     assert "torn: state, line " in torn.out
 
 
+def test_a_history_does_nothing_to_a_terminal(cli: Cli, node: Path) -> None:
+    """Texts of whoever wrote the file are shown, not obeyed."""
+    why = {"reason": "\x1b[2J\ud800"}
+    refused = {"tag": "TxInvalid", "headId": HEAD, "transaction": {"id": 14}, "validationError": why}
+    (node / "hydra.db").unlink()
+    write_lines(node / "state", [*WHOLE, *lines(V2_2, [refused], len(WHOLE))])
+    done = cli("import", "hydra-node", node)
+    assert done.code == 0
+    assert "\x1b[2J" not in done.out
+    assert r"14 rejected: '\x1b[2J\ud800'" in done.out
+    assert cli("import", "hydra-node", node, "--json").code == 0
+
+
 def test_wrong_use(cli: Cli, home: Path, node: Path) -> None:
     """2, and what to do."""
     for words in ((home / "nowhere",), (home,), (), (node, "--origin", "alice")):

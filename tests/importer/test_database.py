@@ -60,6 +60,23 @@ def test_rows_in_the_wal_are_read_and_nothing_is_changed(tmp_path: Path) -> None
     assert import_directory(directory).records == 10
 
 
+def test_a_journal_is_rolled_back_in_a_copy(tmp_path: Path) -> None:
+    """A writer that was killed in a transaction, without a WAL: what it had not committed is not there."""
+    path = write_database(tmp_path / "living.db", WHOLE)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN")
+        connection.execute("UPDATE events SET event_data = zeroblob(9000)")
+        (tmp_path / "node").mkdir()
+        for suffix in ("", "-journal"):
+            shutil.copyfile(f"{path}{suffix}", tmp_path / "node" / f"hydra.db{suffix}")
+    before = files(tmp_path / "node")
+    assert set(before) == {"hydra.db", "hydra.db-journal"}
+    assert import_directory(tmp_path / "node").records == len(WHOLE)
+    assert files(tmp_path / "node") == before
+
+
 def test_a_closed_database_is_read_and_nothing_is_changed(tmp_path: Path) -> None:
     """In WAL mode, without a WAL, in a directory where nothing may be written."""
     write_database(tmp_path / "node" / "hydra.db", WHOLE)

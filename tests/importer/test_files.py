@@ -13,6 +13,7 @@ from hydra_sync.head import Fate, Status
 from hydra_sync.importer import Imported, import_directory
 from hydra_sync.importer import lines as lines_module
 from tests.importer.histories import (
+    DIALECTS,
     HEAD,
     SEEN,
     TX10,
@@ -80,6 +81,15 @@ def test_zeros_in_the_middle(tmp_path: Path) -> None:
     imported = read(tmp_path, first + bytes(100) + rest)
     assert places(imported) == [(6, len(first), False)]
     assert not imported.is_sound
+    expect_all(imported)
+
+
+def test_zeros_between_bare_events(tmp_path: Path) -> None:
+    """Before one on its line, and on a line of their own: damage both times, for something was written after them."""
+    bare = lines(DIALECTS[0], history(DIALECTS[0]))
+    imported = read(tmp_path, [*bare[:5], bytes(10) + bare[5], bytes(20), *bare[6:]])
+    assert [(line, harmless) for line, _, harmless in places(imported)] == [(6, False), (7, False)]
+    assert imported.records == len(bare)
     expect_all(imported)
 
 

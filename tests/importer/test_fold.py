@@ -104,9 +104,17 @@ def test_a_requested_snapshot_holds_its_transactions_alone() -> None:
 
 def test_a_snapshot_requested_again_loses_the_one_before() -> None:
     """What only the former one held is told as forgotten, not passed over."""
-    found = answers(*opening(V2_2), *requested(V2_2, FIRST, [], []), *requested(V2_2, SECOND, [], []))
+    twice = [*received(TX10), invalid(TX10), *received(TX10, TX11)]
+    found = answers(*opening(V2_2), *twice, *requested(V2_2, FIRST, [], []), *requested(V2_2, SECOND, [], []))
     assert fates(found) == {"10": Fate.REJECTED, "11": Fate.REJECTED, "12": Fate.IN_FLIGHT}
-    assert "submit it again" in found.transactions[0].why
+    assert all("submit it again" in transaction.why for transaction in found.transactions[:2])
+
+
+def test_until_2_0_the_request_says_what_leaves() -> None:
+    """By requestedTxIds: what is not among them goes on waiting, should the snapshot come to nothing."""
+    first = {**requested(V1_3, FIRST, [], [3])[0], "requestedTxIds": [10]}
+    events = [*opening(V1_3), *received(TX10, TX11), first, *requested(V1_3, SECOND, [], [3])]
+    assert fates(answers(*events)) == {"10": Fate.REJECTED, "11": Fate.WAITING, "12": Fate.IN_FLIGHT}
 
 
 def test_events_of_another_head_are_ignored() -> None:
@@ -240,6 +248,27 @@ def test_a_checkpoint_takes_nothing_back_that_was_confirmed() -> None:
         "14": Fate.CONFIRMED,
         "15": Fate.REJECTED,
     }
+
+
+@pytest.mark.parametrize(
+    ("tag", "more", "status"),
+    [
+        ("Initial", {}, Status.INITIAL),
+        ("Closed", {"readyToFanoutSent": False}, Status.CLOSED),
+        ("Closed", {"readyToFanoutSent": True}, Status.FANOUT_POSSIBLE),
+        ("FanoutProgress", {"remainingOutputs": []}, Status.FANNING_OUT),
+    ],
+)
+def test_a_checkpoint_of_every_status(tag: str, more: Event, status: Status) -> None:
+    """What is closed holds no transactions any more: those that were open before are told as lost."""
+    last = {"tag": "ConfirmedSnapshot", "snapshot": FIRST, "signatures": {"multiSignature": []}}
+    contents = {"parameters": {"parties": VKEYS}, "headId": HEAD, "confirmedSnapshot": last, **more}
+    found = answers(*history(V2_2), checkpoint(node_state({"tag": tag, "contents": contents})))
+    assert (found.status, found.head_id, found.parties) == (status, HEAD, PARTIES)
+    if status is not Status.INITIAL:
+        assert fates(found)["12"] is Fate.REJECTED
+        assert fates(found)["10"] is Fate.CONFIRMED
+        assert found.snapshot is not None
 
 
 def test_a_checkpoint_goes_on() -> None:
