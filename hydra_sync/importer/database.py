@@ -117,6 +117,7 @@ class Database:
             bad = start
             try:
                 for row_id, data in connection.execute(ROWS, (start,)):
+                    _check_order(row_id, bad)
                     done += len(data) if isinstance(data, bytes) else 0
                     progress(done)
                     yield self._row(row_id, data, form)
@@ -165,6 +166,15 @@ def _try(connection: sqlite3.Connection, start: int) -> tuple[bool, int | None]:
     """Whether the next event from ``start`` on can be found, and its id if there is one."""
     try:
         row = connection.execute(ROW_AFTER, (start,)).fetchone()
+        if row is None:
+            return True, None
+        _check_order(row[0], start)
     except sqlite3.DatabaseError:
         return False, None
-    return True, None if row is None else int(row[0])
+    return True, row[0]
+
+
+def _check_order(row_id: object, start: int) -> None:
+    """In a damaged tree SQLite may find rows that were not asked for, and so again and again."""
+    if not isinstance(row_id, int) or row_id < start:
+        raise sqlite3.DatabaseError("its events are not in the order of their ids")

@@ -10,6 +10,7 @@ What comes out is the JSON of the same event, but for outputs: of a transaction 
 
 from __future__ import annotations
 
+import calendar
 import datetime
 from decimal import Decimal
 from typing import Final
@@ -50,7 +51,8 @@ def _time(cbor: CborReader) -> Json:
     if cbor.expect(ARRAY) != 3:
         raise cbor.fail("a time is a list of year, day of the year and picoseconds")
     year, day, picoseconds = cbor.integer(), cbor.integer(), cbor.integer()
-    if not (1 <= year <= 9999 and 1 <= day <= 366 and 0 <= picoseconds <= DAY_S * PICOSECONDS + PICOSECONDS):
+    is_day = 1 <= year <= 9999 and 1 <= day <= 365 + calendar.isleap(year)
+    if not (is_day and 0 <= picoseconds < (DAY_S + 1) * PICOSECONDS):
         raise cbor.fail(f"no time: year {year}, day {day}, {picoseconds} ps")
     date = datetime.date(year, 1, 1) + datetime.timedelta(days=day - 1)
     seconds, rest = divmod(picoseconds, PICOSECONDS)

@@ -144,6 +144,17 @@ def test_missing_events(tmp_path: Path) -> None:
     assert f"event 4 comes after event {len(WHOLE) - 1}" in again.problems[0].reason
 
 
+def test_what_stops_hydra_node_is_told(tmp_path: Path) -> None:
+    """An event that its own fold cannot take: with its place, and the others are folded."""
+    alone = {"tag": "SnapshotConfirmed", "headId": HEAD, "snapshot": None, "signatures": {"multiSignature": []}}
+    imported = read(tmp_path, lines(V2_2, [*opening(V2_2), alone, *received(TX10)]))
+    assert [(problem.position.line, "hydra-node stops here" in problem.reason) for problem in imported.problems] == [
+        (4, True)
+    ]
+    assert imported.answers is not None
+    assert fates(imported.answers) == {"10": Fate.WAITING}
+
+
 def test_a_line_beyond_all_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Passed over without being held; what comes after it has the right line and offset."""
     monkeypatch.setattr(lines_module, "LINE_BYTES_MAX", 4096)

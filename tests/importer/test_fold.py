@@ -286,6 +286,35 @@ def test_an_idle_checkpoint() -> None:
     assert answers(*opening(V2_2), idle) == Answers(Status.IDLE, None, (), None, ())
 
 
+def test_a_checkpoint_has_the_deposits() -> None:
+    """Those that are pending are added when they are final, those that are not in it are not."""
+    deposit = {"headId": HEAD, "deposited": [70, 71], "created": "", "deadline": "", "status": "Active"}
+    old = node_state(open_state()) | {"pendingDeposits": {"51": deposit}}
+    new = {"tag": "NodeInSync2", "headState": open_state(), "chainPointTime": {}}
+    new["deposits"] = {"51": {"deposit": deposit, "consumedAt": None}, "50": {"deposit": deposit, "consumedAt": 4}}
+    for state in (old, new):
+        for number, outputs in ((51, 5), (50, 3)):
+            final = head_event("CommitFinalized", newVersion=2, depositTxId=number, chainState={})
+            assert fold([*opening(V2_2)[:2], checkpoint(state), final]).local_outputs == outputs
+
+
+def test_only_an_open_head_is_closed() -> None:
+    """Whoever comes second does not bring it back from its fanout."""
+    fanned = [*opening(V2_2), closing(), head_event("HeadIsReadyToFanout"), closing()]
+    assert answers(*fanned).status is Status.FANOUT_POSSIBLE
+    assert answers(closing()).status is Status.IDLE
+
+
+def test_what_a_request_tells_of_its_release() -> None:
+    """A head whose transactions all came with snapshots: the request alone says which form of bytes was signed."""
+    for dialect, reason in ((V1_3, ""), (V2_2, "KZG")):
+        first = snapshot(dialect, 1, [TX10, TX11], [3, 4, 5])
+        found = answers(*opening(dialect), *requested(dialect, first, [], [3, 4, 5]), *confirmed(dialect, first))
+        assert found.snapshot is not None
+        assert reason in found.snapshot.unverified
+        assert bool(found.snapshot.signed_by) is (dialect is V1_3)
+
+
 @pytest.mark.parametrize(("version", "outputs"), [(0, 3), (1, 4)])
 def test_a_deposit_counts_once_the_main_chain_has_it(version: int, outputs: int) -> None:
     """The outputs to commit are the local ledger's only after the version has risen above the snapshot's."""
