@@ -27,6 +27,7 @@ ROWS: Final = "SELECT event_id, event_data FROM events WHERE event_id >= ? ORDER
 ROW_AFTER: Final = "SELECT event_id FROM events WHERE event_id >= ? ORDER BY event_id LIMIT 1"
 COMPANIONS: Final = ("-wal", "-journal")
 COPIES_MAX: Final = 5  # what is written to without a pause is taken as it is: SQLite checks the frames of a WAL
+UNREADABLE: Final = (sqlite3.Error, UnicodeDecodeError)  # the second where SQLite quotes a damaged schema
 ID_MIN: Final = -(1 << 63)
 
 
@@ -77,7 +78,7 @@ class Database:
         try:
             with self._ready(), closing(self._connect()) as connection:
                 yield from self._read(connection, progress)
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             yield Problem(Position(self.name), f"SQLite cannot read it: {error}")
 
     @contextmanager
@@ -123,7 +124,7 @@ class Database:
                     yield self._row(row_id, data, form)
                     bad = row_id + 1
                 start = None
-            except sqlite3.DatabaseError as error:
+            except UNREADABLE as error:
                 start = _next_readable(connection, bad)
                 until = "the last" if start is None else f"{start - 1}"
                 first = "the first" if bad == ID_MIN else str(bad)
@@ -169,7 +170,7 @@ def _try(connection: sqlite3.Connection, start: int) -> tuple[bool, int | None]:
         if row is None:
             return True, None
         _check_order(row[0], start)
-    except sqlite3.DatabaseError:
+    except UNREADABLE:
         return False, None
     return True, row[0]
 
