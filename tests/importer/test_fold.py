@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from hydra_sync.head import Answers, Fate, Status
-from hydra_sync.importer.changes import parse_change
 from hydra_sync.importer.fold import HeadFold
 from hydra_sync.importer.outputs import parse_output
+from hydra_sync.importer.parsing import parse_change
 from tests.importer.histories import (
     HEAD,
     OTHER_HEAD,
