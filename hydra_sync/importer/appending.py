@@ -66,6 +66,7 @@ async def append_records(
     """Append what is not in ``log`` yet, in order; durable on return. A crash leaves a beginning, and the next call
     goes on from there."""
     done = Appended()
+    origin = _text(origin)
     async for event in log:
         if (key := _key_of(event, origin)) is not None:
             done.known.add(key)

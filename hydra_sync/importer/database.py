@@ -9,6 +9,7 @@ alone is opened as immutable.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -92,7 +93,7 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         if self._copy is not None:
             return sqlite3.connect(self._copy)
-        return sqlite3.connect(f"file:{quote(str(self._path.absolute()))}?mode=ro&immutable=1", uri=True)
+        return sqlite3.connect(f"file:{quote(os.fsencode(self._path.absolute()))}?mode=ro&immutable=1", uri=True)
 
     def _read(self, connection: sqlite3.Connection, progress: Progress) -> Iterator[Found]:
         connection.text_factory = bytes

@@ -264,4 +264,4 @@ def test_server_output_beside_events_is_not_read(tmp_path: Path) -> None:
 def test_problems_are_bounded(tmp_path: Path) -> None:
     """A file of another kind has one on each line: the first are told, all are counted."""
     imported = read(tmp_path, [b"x"] * 2500)
-    assert (len(imported.problems), imported.damage) == (1000, 2500)
+    assert (len(imported.problems), imported.untold, imported.damage) == (1000, 1500, 2500)
