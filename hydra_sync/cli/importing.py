@@ -127,7 +127,8 @@ def _tell(result: Imported, appended: Appended | None, config: Config | None, *,
         style = "yellow" if problem.harmless else "red"
         console.print(Text(_problem_line(problem), style=style), soft_wrap=True)
     if len(result.problems) > TOLD_MAX:
-        console.print(Text(f"and {len(result.problems) - TOLD_MAX:,} more or more; --json names them"), soft_wrap=True)
+        more = f"and {len(result.problems) + result.untold - TOLD_MAX:,} problems more"
+        console.print(Text(f"{more}; --json names the first {len(result.problems):,}"), soft_wrap=True)
     if appended is not None and config is not None:
         there = f"; {appended.there:,} were there from before" if appended.there else ""
         words = f"appended {appended.events:,} events to {config.me.alias}'s log, durable{there}"
@@ -161,6 +162,7 @@ def _result_json(result: Imported, appended: Appended | None) -> dict[str, objec
         "local_outputs": result.local_outputs,
         "damage": result.damage,
         "problems": list(map(_problem_json, result.problems)),
+        "problems_not_named": result.untold,
     }
     if result.answers is not None:
         fields |= answers_json(result.answers)

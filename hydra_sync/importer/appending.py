@@ -66,6 +66,7 @@ async def append_records(
     """Append what is not in ``log`` yet, in order; durable on return. A crash leaves a beginning, and the next call
     goes on from there."""
     done = Appended()
+    origin = _text(origin)
     async for event in log:
         if (key := _key_of(event, origin)) is not None:
             done.known.add(key)
@@ -105,17 +106,18 @@ def event_values(record: Record, origin: str) -> Iterator[Value]:
 
 def imported_records(values: Iterable[object]) -> Iterator[tuple[Form, bytes]]:
     """The records in the values of a log, as they stood in hydra-node's files; other values are passed over."""
-    parts: list[bytes] = []
+    parts: dict[object, list[bytes]] = {}  # of each origin; one goes on with a record before it begins the next
     for value in values:
         if (found := _content(value)) is None:
             continue
         form, content = found
         assert isinstance(value, dict)
         index, count = _part(value)
-        parts = [*parts, content] if index else [content]
-        if index == count - 1:
-            yield form, b"".join(parts)
-            parts = []
+        so_far = [*parts.pop(value.get("origin"), ()), content] if index else [content]
+        if len(so_far) == count:
+            yield form, b"".join(so_far)
+        else:
+            parts[value.get("origin")] = so_far
 
 
 def _content(value: object) -> tuple[Form, bytes] | None:

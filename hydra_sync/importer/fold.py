@@ -210,7 +210,7 @@ class HeadFold:
     def _snapshot_confirmed(self, change: changes.SnapshotConfirmed) -> str:
         snapshot = change.snapshot or self._in_flight
         if snapshot is None:
-            return "a snapshot is confirmed that nobody requested; hydra-node stops here, and so does what it confirmed"
+            return "a snapshot is confirmed that nobody requested: hydra-node stops here"
         self._confirmed = Confirmed(snapshot, change.signatures)
         self._in_flight = None
         self._count_confirmed(snapshot)
@@ -290,8 +290,7 @@ class HeadFold:
 
     def _drop(self, why: str) -> None:
         for tx_id in (*self._waiting, *self._applied, *self._flying()):
-            if tx_id not in self._confirmed_in:
-                self._rejected[tx_id] = why
+            self._rejected[tx_id] = why
         self._reset((), (), None, frozenset())
 
     def _count_confirmed(self, snapshot: Snapshot) -> None:

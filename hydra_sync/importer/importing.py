@@ -36,6 +36,8 @@ class Imported:
     problems: list[Problem] = field(default_factory=list)
     damage: int = 0
     """How many problems there were that are not harmless, those beyond `PROBLEMS_MAX` too."""
+    untold: int = 0
+    """How many are beyond it."""
     local_outputs: int | None = None
     answers: Answers | None = None
 
@@ -82,6 +84,8 @@ class Import:
         self.result.damage += not problem.harmless
         if len(self.result.problems) < PROBLEMS_MAX:
             self.result.problems.append(problem)
+        else:
+            self.result.untold += 1
 
 
 def import_directory(path: Path, progress: Progress = lambda _: None) -> Imported:

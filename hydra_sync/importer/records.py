@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from hydra_sync.importer.changes import Change, Checkpoint, parse_change
+from hydra_sync.importer.changes import Change, Checkpoint
 from hydra_sync.importer.events_cbor import read_state_event
 from hydra_sync.importer.fields import Json, JsonObject, RecordError, as_object, natural, optional, parse_json, text
 from hydra_sync.importer.outputs import parse_output
+from hydra_sync.importer.parsing import parse_change
 from hydra_sync.importer.sources import Form, Position, Raw
 from hydra_sync.importer.states import HEAD_STATES, parse_state
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -75,6 +76,40 @@ def test_damage_is_told_and_decides_the_code(cli: Cli, node: Path) -> None:
     torn = cli("import", "hydra-node", node)
     assert torn.code == 0
     assert "torn: state, line " in torn.out
+
+
+def test_a_history_does_nothing_to_a_terminal(cli: Cli, node: Path) -> None:
+    """Texts of whoever wrote the file are shown, not obeyed."""
+    why = {"reason": "\x1b[2J\ud800"}
+    refused = {"tag": "TxInvalid", "headId": HEAD, "transaction": {"id": 14}, "validationError": why}
+    (node / "hydra.db").unlink()
+    write_lines(node / "state", [*WHOLE, *lines(V2_2, [refused], len(WHOLE))])
+    done = cli("import", "hydra-node", node)
+    assert done.code == 0
+    assert "\x1b[2J" not in done.out
+    assert r"14 rejected: '\x1b[2J\ud800'" in done.out
+    assert cli("import", "hydra-node", node, "--json").code == 0
+
+
+def test_many_problems(cli: Cli, node: Path) -> None:
+    """People get the first ones, and how many more there are."""
+    (node / "hydra.db").unlink()
+    write_lines(node / "state", [b"x"] * 1500)
+    done = cli("import", "hydra-node", node)
+    assert done.out.count("damaged: ") == 20
+    assert "and 1,480 problems more; --json names the first 1,000" in done.out
+    assert cli("import", "hydra-node", node, "--json").json[0]["problems_not_named"] == 500
+
+
+def test_a_directory_whose_name_is_no_text(cli: Cli, home: Path, node: Path) -> None:
+    """Such names exist: as an origin their bytes are written out."""
+    strange = node.rename(home / os.fsdecode(b"n\xff"))
+    assert cli("init", *ALICE).code == 0
+    assert cli("import", "hydra-node", strange, "--append", *ALICE).code == 0
+    [first, *_] = values(cli)
+    assert isinstance(first, dict)
+    assert first["origin"].endswith(r"n\xff")
+    assert cli("import", "hydra-node", strange, "--append", *ALICE, "--json").json[0]["appended"] == 0
 
 
 def test_wrong_use(cli: Cli, home: Path, node: Path) -> None:

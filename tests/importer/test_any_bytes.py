@@ -15,9 +15,18 @@ from hydra_sync.importer.fields import Json, RecordError, parse_json, render_jso
 from hydra_sync.importer.ledger import parse_transaction
 from hydra_sync.importer.records import parse_record
 from hydra_sync.importer.sources import Form, Position, Raw
-from tests.importer.histories import DIALECTS, history, lines
+from tests.importer.histories import DIALECTS, V2_2, history, lines, write_database
 
 HISTORIES = [b"\n".join(lines(dialect, history(dialect))) + b"\n" for dialect in DIALECTS]
+ROWS = lines(V2_2, history(V2_2) * 3)
+
+
+def _database() -> bytes:
+    with tempfile.TemporaryDirectory() as name:
+        return write_database(Path(name) / "hydra.db", ROWS).read_bytes()
+
+
+DATABASE = _database()
 TAGS = sorted(
     {str(event["tag"]) for dialect in DIALECTS for event in history(dialect)} | {"Checkpoint", "Open", "Idle"}
 )
@@ -76,6 +85,22 @@ def test_a_damaged_history(whole: bytes, data: st.DataObject) -> None:
             st.binary(max_size=8) | st.sampled_from([b"null", b"-1", b"{}", b'"\\ud800"', b"1e999"])
         )
     check(bytes(bad))
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_damaged_database(data: st.DataObject) -> None:
+    """Bytes changed anywhere in the pages of a database: it has an end, and nothing but problems comes of it."""
+    bad = bytearray(DATABASE)
+    for _ in range(data.draw(st.integers(1, 5))):
+        start = data.draw(st.integers(0, len(bad) - 16))
+        part = data.draw(st.binary(min_size=1, max_size=16))
+        bad[start : start + len(part)] = part
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "hydra.db").write_bytes(bad)
+        imported = import_directory(Path(name))
+    assert imported.answers is not None
+    assert imported.records <= 2 * len(ROWS)
 
 
 @given(st.binary(max_size=200), st.sampled_from(list(Form)))

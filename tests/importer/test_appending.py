@@ -118,6 +118,14 @@ async def test_a_checkpoint_shares_its_id() -> None:
     assert (await append_records(shared, "alice", log.read(), log.append)).events == 0
 
 
+async def test_a_record_that_stands_there_twice() -> None:
+    """The same id and the same content, in one file: appended once."""
+    found = parsed([b'{"eventId":5,"stateChanged":{"tag":"NetworkConnected"}}'] * 2)
+    log = Log()
+    done = await append_records(found, "alice", log.read(), log.append)
+    assert (done.events, done.there) == (1, 1)
+
+
 async def test_two_nodes_are_two_histories() -> None:
     """The same record of another origin is another event; events of the application do not matter."""
     found, log = records(V1_3), Log([encode_event("hello"), encode_event({"imported": 5}), encode_event([1])])
@@ -140,5 +148,7 @@ async def test_a_record_longer_than_an_event(letter: str) -> None:
     assert [data for _, data in imported_records(log.values)] == [record.data for record in found]
     del log.events[2:]
     assert list(imported_records(log.values)) == []
+    await append_records(found, "bob", log.read(), log.append)
     assert (await append_records(found, "alice", log.read(), log.append)).events == 3
-    assert [data for _, data in imported_records(log.values)] == [record.data for record in found]
+    twice = [record.data for record in found] * 2
+    assert [data for _, data in imported_records(log.values)] == twice

@@ -60,6 +60,49 @@ def test_rows_in_the_wal_are_read_and_nothing_is_changed(tmp_path: Path) -> None
     assert import_directory(directory).records == 10
 
 
+def test_a_journal_is_rolled_back_in_a_copy(tmp_path: Path) -> None:
+    """A writer that was killed in a transaction, without a WAL: what it had not committed is not there."""
+    path = write_database(tmp_path / "living.db", WHOLE)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN")
+        connection.execute("UPDATE events SET event_data = zeroblob(9000)")
+        (tmp_path / "node").mkdir()
+        for suffix in ("", "-journal"):
+            shutil.copyfile(f"{path}{suffix}", tmp_path / "node" / f"hydra.db{suffix}")
+    before = files(tmp_path / "node")
+    assert set(before) == {"hydra.db", "hydra.db-journal"}
+    assert import_directory(tmp_path / "node").records == len(WHOLE)
+    assert files(tmp_path / "node") == before
+
+
+def test_half_a_transaction(tmp_path: Path) -> None:
+    """The same without its journal: pages that do not fit together have an end, and are told."""
+    path = write_database(tmp_path / "living.db", WHOLE)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN")
+        connection.execute("UPDATE events SET event_data = zeroblob(9000)")
+        (tmp_path / "node").mkdir()
+        shutil.copyfile(path, tmp_path / "node" / "hydra.db")
+    assert not import_directory(tmp_path / "node").is_sound
+
+
+def test_a_table_of_another_form(tmp_path: Path) -> None:
+    """Ids that are no numbers, or no column of that name: told."""
+    for columns in ("event_id TEXT, event_data BLOB", "event_id, event_data", "id INTEGER, data BLOB"):
+        path = tmp_path / "hydra.db"
+        path.unlink(missing_ok=True)
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(f"CREATE TABLE events ({columns})")
+            connection.execute("INSERT INTO events VALUES ('x', x'00')")
+            connection.execute("PRAGMA user_version = 1")
+        imported = import_directory(tmp_path)
+        assert (imported.records, imported.damage) == (0, 1)
+
+
 def test_a_closed_database_is_read_and_nothing_is_changed(tmp_path: Path) -> None:
     """In WAL mode, without a WAL, in a directory where nothing may be written."""
     write_database(tmp_path / "node" / "hydra.db", WHOLE)

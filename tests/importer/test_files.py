@@ -13,6 +13,7 @@ from hydra_sync.head import Fate, Status
 from hydra_sync.importer import Imported, import_directory
 from hydra_sync.importer import lines as lines_module
 from tests.importer.histories import (
+    DIALECTS,
     HEAD,
     SEEN,
     TX10,
@@ -83,6 +84,15 @@ def test_zeros_in_the_middle(tmp_path: Path) -> None:
     expect_all(imported)
 
 
+def test_zeros_between_bare_events(tmp_path: Path) -> None:
+    """Before one on its line, and on a line of their own: damage both times, for something was written after them."""
+    bare = lines(DIALECTS[0], history(DIALECTS[0]))
+    imported = read(tmp_path, [*bare[:5], bytes(10) + bare[5], bytes(20), *bare[6:]])
+    assert [(line, harmless) for line, _, harmless in places(imported)] == [(6, False), (7, False)]
+    assert imported.records == len(bare)
+    expect_all(imported)
+
+
 def test_a_torn_line_that_was_appended_to(tmp_path: Path) -> None:
     """The half record is damage, the whole one behind it on the same line is read."""
     torn = WHOLE[5][:30]
@@ -132,6 +142,17 @@ def test_missing_events(tmp_path: Path) -> None:
     assert "the history begins with event 3" in late.problems[0].reason
     again = read(tmp_path, [*WHOLE, WHOLE[4]])
     assert f"event 4 comes after event {len(WHOLE) - 1}" in again.problems[0].reason
+
+
+def test_what_stops_hydra_node_is_told(tmp_path: Path) -> None:
+    """An event that its own fold cannot take: with its place, and the others are folded."""
+    alone = {"tag": "SnapshotConfirmed", "headId": HEAD, "snapshot": None, "signatures": {"multiSignature": []}}
+    imported = read(tmp_path, lines(V2_2, [*opening(V2_2), alone, *received(TX10)]))
+    assert [(problem.position.line, "hydra-node stops here" in problem.reason) for problem in imported.problems] == [
+        (4, True)
+    ]
+    assert imported.answers is not None
+    assert fates(imported.answers) == {"10": Fate.WAITING}
 
 
 def test_a_line_beyond_all_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,4 +264,4 @@ def test_server_output_beside_events_is_not_read(tmp_path: Path) -> None:
 def test_problems_are_bounded(tmp_path: Path) -> None:
     """A file of another kind has one on each line: the first are told, all are counted."""
     imported = read(tmp_path, [b"x"] * 2500)
-    assert (len(imported.problems), imported.damage) == (1000, 2500)
+    assert (len(imported.problems), imported.untold, imported.damage) == (1000, 1500, 2500)

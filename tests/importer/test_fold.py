@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from hydra_sync.head import Answers, Fate, Status
-from hydra_sync.importer.changes import parse_change
 from hydra_sync.importer.fold import HeadFold
 from hydra_sync.importer.outputs import parse_output
+from hydra_sync.importer.parsing import parse_change
 from tests.importer.histories import (
     HEAD,
     OTHER_HEAD,
@@ -104,9 +104,17 @@ def test_a_requested_snapshot_holds_its_transactions_alone() -> None:
 
 def test_a_snapshot_requested_again_loses_the_one_before() -> None:
     """What only the former one held is told as forgotten, not passed over."""
-    found = answers(*opening(V2_2), *requested(V2_2, FIRST, [], []), *requested(V2_2, SECOND, [], []))
+    twice = [*received(TX10), invalid(TX10), *received(TX10, TX11)]
+    found = answers(*opening(V2_2), *twice, *requested(V2_2, FIRST, [], []), *requested(V2_2, SECOND, [], []))
     assert fates(found) == {"10": Fate.REJECTED, "11": Fate.REJECTED, "12": Fate.IN_FLIGHT}
-    assert "submit it again" in found.transactions[0].why
+    assert all("submit it again" in transaction.why for transaction in found.transactions[:2])
+
+
+def test_until_2_0_the_request_says_what_leaves() -> None:
+    """By requestedTxIds: what is not among them goes on waiting, should the snapshot come to nothing."""
+    first = {**requested(V1_3, FIRST, [], [3])[0], "requestedTxIds": [10]}
+    events = [*opening(V1_3), *received(TX10, TX11), first, *requested(V1_3, SECOND, [], [3])]
+    assert fates(answers(*events)) == {"10": Fate.REJECTED, "11": Fate.WAITING, "12": Fate.IN_FLIGHT}
 
 
 def test_events_of_another_head_are_ignored() -> None:
@@ -242,6 +250,27 @@ def test_a_checkpoint_takes_nothing_back_that_was_confirmed() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("tag", "more", "status"),
+    [
+        ("Initial", {}, Status.INITIAL),
+        ("Closed", {"readyToFanoutSent": False}, Status.CLOSED),
+        ("Closed", {"readyToFanoutSent": True}, Status.FANOUT_POSSIBLE),
+        ("FanoutProgress", {"remainingOutputs": []}, Status.FANNING_OUT),
+    ],
+)
+def test_a_checkpoint_of_every_status(tag: str, more: Event, status: Status) -> None:
+    """What is closed holds no transactions any more: those that were open before are told as lost."""
+    last = {"tag": "ConfirmedSnapshot", "snapshot": FIRST, "signatures": {"multiSignature": []}}
+    contents = {"parameters": {"parties": VKEYS}, "headId": HEAD, "confirmedSnapshot": last, **more}
+    found = answers(*history(V2_2), checkpoint(node_state({"tag": tag, "contents": contents})))
+    assert (found.status, found.head_id, found.parties) == (status, HEAD, PARTIES)
+    if status is not Status.INITIAL:
+        assert fates(found)["12"] is Fate.REJECTED
+        assert fates(found)["10"] is Fate.CONFIRMED
+        assert found.snapshot is not None
+
+
 def test_a_checkpoint_goes_on() -> None:
     """The events after it find the snapshot in flight that it carried: its confirmation needs it."""
     found = answers(checkpoint(node_state(open_state())), *confirmed(V2_2, SECOND))
@@ -255,6 +284,35 @@ def test_an_idle_checkpoint() -> None:
     ended = [*opening(V2_2), closing(), head_event("HeadFannedOut", finalizedOutputs=[])]
     assert answers(*ended, idle).status is Status.FINAL
     assert answers(*opening(V2_2), idle) == Answers(Status.IDLE, None, (), None, ())
+
+
+def test_a_checkpoint_has_the_deposits() -> None:
+    """Those that are pending are added when they are final, those that are not in it are not."""
+    deposit = {"headId": HEAD, "deposited": [70, 71], "created": "", "deadline": "", "status": "Active"}
+    old = node_state(open_state()) | {"pendingDeposits": {"51": deposit}}
+    new = {"tag": "NodeInSync2", "headState": open_state(), "chainPointTime": {}}
+    new["deposits"] = {"51": {"deposit": deposit, "consumedAt": None}, "50": {"deposit": deposit, "consumedAt": 4}}
+    for state in (old, new):
+        for number, outputs in ((51, 5), (50, 3)):
+            final = head_event("CommitFinalized", newVersion=2, depositTxId=number, chainState={})
+            assert fold([*opening(V2_2)[:2], checkpoint(state), final]).local_outputs == outputs
+
+
+def test_only_an_open_head_is_closed() -> None:
+    """Whoever comes second does not bring it back from its fanout."""
+    fanned = [*opening(V2_2), closing(), head_event("HeadIsReadyToFanout"), closing()]
+    assert answers(*fanned).status is Status.FANOUT_POSSIBLE
+    assert answers(closing()).status is Status.IDLE
+
+
+def test_what_a_request_tells_of_its_release() -> None:
+    """A head whose transactions all came with snapshots: the request alone says which form of bytes was signed."""
+    for dialect, reason in ((V1_3, ""), (V2_2, "KZG")):
+        first = snapshot(dialect, 1, [TX10, TX11], [3, 4, 5])
+        found = answers(*opening(dialect), *requested(dialect, first, [], [3, 4, 5]), *confirmed(dialect, first))
+        assert found.snapshot is not None
+        assert reason in found.snapshot.unverified
+        assert bool(found.snapshot.signed_by) is (dialect is V1_3)
 
 
 @pytest.mark.parametrize(("version", "outputs"), [(0, 3), (1, 4)])

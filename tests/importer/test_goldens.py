@@ -18,9 +18,9 @@ import pytest
 from hydra_sync.importer import Record, import_directory
 from hydra_sync.importer.appending import event_values, imported_records
 from hydra_sync.importer.cbor import CborReader
-from hydra_sync.importer.changes import parse_change
 from hydra_sync.importer.events_cbor import CONSTRUCTORS, read_state_event, read_state_events
 from hydra_sync.importer.fields import Json, RecordError, as_object, parse_json, render_json
+from hydra_sync.importer.parsing import parse_change
 from hydra_sync.importer.records import parse_record
 from hydra_sync.importer.sources import Form, Position, Raw
 from tests.importer.histories import TIME, write_database, write_lines
