@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from hydra_sync.errors import FormatError
 from hydra_sync.head.asked import asked
 from hydra_sync.head.bounds import HeadLimits
@@ -23,10 +21,8 @@ from hydra_sync.machine import Alarm, Command, Forked, Heard, Input, Orphaned, R
 __all__ = ["decided"]
 
 
-def decided(
-    fold: Fold, key: SigningKey, limits: HeadLimits, state: State, cause: Input
-) -> Sequence[tuple[object, ...]]:
-    """The contents of the events that follow from an input. Raises `RejectedError` for commands only."""
+def decided(fold: Fold, key: SigningKey, limits: HeadLimits, state: State, cause: Input) -> Draft:
+    """The events that follow from an input. Raises `RejectedError` for commands only."""
     draft = Draft(fold, key, limits, fold.evolve(state, cause))
     match cause:
         case Command(content):
@@ -44,7 +40,7 @@ def decided(
             draft.happens(MemberOrphaned(place.log, place.seq, stop))
         case Alarm():
             pass
-    return draft.contents
+    return draft
 
 
 def _commanded(draft: Draft, before: State, content: object) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from hydra_sync.errors import FormatError
 from hydra_sync.head.bounds import AHEAD, EARLY_MAX
+from hydra_sync.head.layered import Layered
 from hydra_sync.head.ledger import Ledger, Transaction
 from hydra_sync.head.messages import AckSn, Message, ReqSn, ReqTx, Signing
 from hydra_sync.head.snapshot import leader
@@ -51,15 +52,13 @@ class Hearing:
     def heard(self, state: State, author: MemberKey, message: Message) -> State:
         """The state with what is to be kept of the message."""
         head = state.head(message.head)
-        if head is not None and isinstance(message, ReqTx) and author == self.member:
-            head = replace(head, outgoing=max(0, head.outgoing - 1))
-            state = state.with_head(head)
+        back = int(author == self.member and isinstance(message, ReqTx) and head is not None and head.outgoing > 0)
         if self.objection(state, author, message) is not None:
-            return state
+            return state.with_head(replace(head, outgoing=head.outgoing - 1)) if head and back else state
         if head is None:
             return replace(state, early=(*state.early, Early(author, message.head, message.content())))
         if isinstance(message, ReqTx):
-            return state.with_head(self._pooled(head, author, self.ledger.read(message.transaction)))
+            return state.with_head(self._pooled(head, author, self.ledger.read(message.transaction), back))
         if isinstance(message, ReqSn):
             return state.with_head(_requested(head, message))
         return state  # a signature is kept when it has been checked
@@ -74,7 +73,7 @@ class Hearing:
         pooled = head.pool.get(transaction.id)
         return None if pooled is None or pooled.standing is Standing.SHELVED else NOTHING_NEW
 
-    def _pooled(self, head: Head, author: MemberKey, transaction: Transaction) -> Head:
+    def _pooled(self, head: Head, author: MemberKey, transaction: Transaction, back: int) -> Head:
         # What came first stays: its witnesses were checked, those of this copy not yet.
         if (shelved := head.pool.get(transaction.id)) is not None:
             transaction = shelved.transaction
@@ -83,16 +82,15 @@ class Hearing:
         rejected = head.rejected
         if any(id_ == transaction.id for id_, _ in rejected):
             rejected = tuple(each for each in rejected if each[0] != transaction.id)
-        head = replace(
+        return replace(
             head,
             pool=pool,
             arrivals=head.arrivals + 1,
             own=head.own + (author == self.member),
+            outgoing=head.outgoing - back,
             rejected=rejected,
+            requests=tuple([_seen(pool, request) for request in head.requests]),
         )
-        if not head.requests:
-            return head
-        return replace(head, requests=tuple(_seen(head, request) for request in head.requests))
 
 
 def _early_objection(state: State, author: MemberKey, message: Message) -> str | None:
@@ -128,12 +126,12 @@ def _request_objection(head: Head, author: MemberKey, message: ReqSn) -> str | N
 
 def _requested(head: Head, message: ReqSn) -> Head:
     request = Request(message.version, message.number, message.transactions, 0)
-    return replace(head, requests=(*head.requests, _seen(head, request)))
+    return replace(head, requests=(*head.requests, _seen(head.pool, request)))
 
 
-def _seen(head: Head, request: Request) -> Request:
+def _seen(pool: Layered[Pooled], request: Request) -> Request:
     """The request with its mark moved over what is in the pool: each name is looked up once, not with each event."""
     seen = request.seen
-    while seen < len(request.transactions) and request.transactions[seen] in head.pool:
+    while seen < len(request.transactions) and request.transactions[seen] in pool:
         seen += 1
     return request if seen == request.seen else replace(request, seen=seen)

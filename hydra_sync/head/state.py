@@ -7,7 +7,7 @@ and opens again, goes on where its members were; else one could sign a second sn
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -205,4 +205,5 @@ class State:
 
     def with_head(self, head: Head) -> State:
         """This state with the head as it is now."""
-        return replace(self, heads=tuple(head if each.id == head.id else each for each in self.heads))
+        heads = tuple([head if each.id == head.id else each for each in self.heads])
+        return State(self.stages, self.point, heads, self.over, self.early)  # with every event: no `replace`
