@@ -56,7 +56,7 @@ class Freezer:
             tuple(_stage(stage) for stage in state.stages),
             tuple(_head(head) for head in state.heads),
             state.over,
-            tuple((early.author, early.head, early.content) for early in state.early),
+            tuple((early.author, early.head, early.content, early.nth) for early in state.early),
         )
 
     def thaw(self, frozen: object) -> State:
@@ -105,7 +105,7 @@ class Freezer:
             outgoing=shapes.number(outgoing),
             local=local_ids,
             wanted=_to_wanted(wanted),
-            rejected=tuple(_to_rejected(each) for each in shapes.array(rejected)),
+            rejected=dict(_to_rejected(each) for each in shapes.array(rejected)),
             requests=tuple(_to_request(each) for each in shapes.array(requests)),
             round=_to_round(round_, outputs, known),
             acks=tuple(_to_ack(each) for each in shapes.array(acks)),
@@ -137,7 +137,7 @@ def _head(head: Head) -> tuple[object, ...]:
             head.outgoing,
             head.local,
             tuple(head.wanted.sorted()),
-            tuple((id_, rejected.why, int(rejected.final)) for id_, rejected in head.rejected),
+            tuple((id_, rejected.why, int(rejected.final)) for id_, rejected in head.rejected.items()),
             tuple((each.version, each.number, each.transactions, each.seen) for each in head.requests),
             () if round_ is None else _snapshot(round_.snapshot),
             tuple((ack.party, _content(ack.content), ack.signature) for ack in head.acks),
@@ -166,8 +166,8 @@ def _to_stage(value: object) -> Stage:
 
 
 def _to_early(value: object) -> Early:
-    author, head, content = shapes.fields(value, 3)
-    return Early(shapes.party(author), shapes.head_id(head), parse_message(content).content())
+    author, head, content, nth = shapes.fields(value, 4)
+    return Early(shapes.party(author), shapes.head_id(head), parse_message(content).content(), shapes.number(nth))
 
 
 def _snapshot(snapshot: Snapshot) -> tuple[object, ...]:

@@ -56,7 +56,8 @@ class Hearing:
         if self.objection(state, author, message) is not None:
             return state.with_head(replace(head, outgoing=head.outgoing - 1)) if head and back else state
         if head is None:
-            return replace(state, early=(*state.early, Early(author, message.head, message.content())))
+            early = Early(author, message.head, message.content(), _waiting(state, author) + 1)
+            return replace(state, early=(*state.early, early))
         if isinstance(message, ReqTx):
             return state.with_head(self._pooled(head, author, self.ledger.read(message.transaction), back))
         if isinstance(message, ReqSn):
@@ -80,8 +81,8 @@ class Hearing:
         pooled = Pooled(transaction, author, head.arrivals, Standing.WAITING)
         pool = head.pool.changed({transaction.id: pooled})
         rejected = head.rejected
-        if any(id_ == transaction.id for id_, _ in rejected):
-            rejected = tuple(each for each in rejected if each[0] != transaction.id)
+        if transaction.id in rejected:
+            rejected = {id_: rejection for id_, rejection in rejected.items() if id_ != transaction.id}
         return replace(
             head,
             pool=pool,
@@ -96,9 +97,14 @@ class Hearing:
 def _early_objection(state: State, author: MemberKey, message: Message) -> str | None:
     if message.head in state.over:
         return f"head {message.head.hex()} is over"
-    if sum(1 for early in state.early if early.author == author) >= EARLY_MAX:
+    if _waiting(state, author) >= EARLY_MAX:
         return f"head {message.head.hex()} has not opened here, and {EARLY_MAX:,} messages of its author wait already"
     return None
+
+
+def _waiting(state: State, author: MemberKey) -> int:
+    """How many messages of this author wait for a head to open."""
+    return next((early.nth for early in reversed(state.early) if early.author == author), 0)
 
 
 def _place_objection(head: Head, version: int, number: int) -> str | None:

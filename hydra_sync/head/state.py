@@ -6,7 +6,7 @@ and opens again, goes on where its members were; else one could sign a second sn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -92,6 +92,8 @@ class Early:
     author: MemberKey
     head: bytes
     content: tuple[object, ...]
+    nth: int
+    """How many its author had said so, this one included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,8 @@ class Head:
     """Applied to the local ledger, in an order in which they apply to the confirmed outputs."""
     wanted: Layered[tuple[TxId, ...]] = field(default_factory=Layered)
     """For each output, which waiting transactions spend it."""
-    rejected: tuple[tuple[TxId, Rejected], ...] = ()
+    rejected: Mapping[TxId, Rejected] = field(default_factory=dict)
+    """The last ones, in their order."""
 
     requests: tuple[Request, ...] = ()
     round: Round | None = None
@@ -147,7 +150,7 @@ class Head:
 
     def rejection(self, transaction: TxId) -> Rejected | None:
         """Why this transaction was rejected, as far as that is remembered."""
-        return next((rejected for id_, rejected in self.rejected if id_ == transaction), None)
+        return self.rejected.get(transaction)
 
     def transactions(self, ids: Sequence[TxId]) -> list[Transaction] | None:
         """The transactions with these ids, all of them in the pool; none if one is not."""

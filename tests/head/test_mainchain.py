@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hydra_sync.head import Status
-from hydra_sync.head.commands import Fact, FannedOut, HeadClosed, HeadContested, HeadOpened, ReadyToFanout
+from hydra_sync.head.commands import Fact, FannedOut, HeadClosed, HeadContested, HeadOpened, Point, ReadyToFanout
 from hydra_sync.head.mainchain import FOLLOWS
 from hydra_sync.head.simple_tx import simple_transaction
 from hydra_sync.machine import RejectedError
@@ -79,6 +79,15 @@ def test_a_rollback_returns_to_the_facts_at_its_point(status: Status) -> None:
         for again, fact in other.facts[slot:]:
             other.asks(0, "Observed", (again, b"block"), fact)
         assert other.nodes[0].state == node.state
+
+
+def test_a_rollback_tells_blocks_of_one_slot_apart() -> None:
+    """What was observed in another block of that slot did not happen."""
+    network = at(Status.CLOSED)
+    slot = network.nodes[0].state.point.slot
+    network.asks(0, "Observed", (slot, b"another"), ("RolledBack",))
+    assert network.nodes[0].state.stage.status is Status.OPEN
+    assert network.nodes[0].state.point == Point(slot, b"another")
 
 
 def test_facts_come_in_the_order_of_layer_1() -> None:

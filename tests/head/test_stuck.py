@@ -72,7 +72,7 @@ def test_1773_1858_conflicts_heard_in_different_order_do_not_stick_the_head(seed
         assert sorted(fates(network, node).values(), key=str) == [Fate.CONFIRMED, Fate.REJECTED]
         head = network.head(node)
         assert head.fates.size == 1
-        ((_, rejected),) = head.rejected
+        (rejected,) = head.rejected.values()
         assert LEDGER.shown(head.confirmed.snapshot.transactions[0]) in rejected.why, "the reason names the winner"
     network.asks(0, "NewTx", simple_transaction(3, [2], [21]))
     network.settle(Random(seed))
