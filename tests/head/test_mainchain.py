@@ -9,7 +9,7 @@ from hydra_sync.head.commands import Fact, FannedOut, HeadClosed, HeadContested,
 from hydra_sync.head.mainchain import FOLLOWS
 from hydra_sync.head.simple_tx import simple_transaction
 from hydra_sync.machine import RejectedError
-from tests.head.network import HEAD, KEYS, Content, Network
+from tests.head.network import HEAD, KEYS, Content, Network, heard
 
 LEFT = simple_transaction(1, [1], [11])
 NEXT = b"the next head"
@@ -194,3 +194,19 @@ def test_init_posts_the_parties_in_their_order() -> None:
     assert "none of the parties" in (network.tries(0, "Init", parties[:1], 60) or "")
     network.observe(*opening(network, HEAD))
     assert "there is a head" in (network.tries(0, "Init", parties, 60) or "")
+
+
+def test_nothing_is_requested_or_signed_in_a_closed_head() -> None:
+    """Transactions may still be heard; the leader stays silent, and so does whoever hears a request."""
+    network = Network(2)
+    network.asks(0, "NewTx", LEFT)
+    network.observe(*FACTS[HeadClosed])
+    network.settle()
+    assert [content[0] for log in network.logs for content in log] == ["ReqTx"]
+    request = ("ReqSn", HEAD, 0, 1, network.head(1).local)
+    assert network.takes(1, heard(network.parties[0], request)) == []
+    for node in range(2):  # it was a short fork of layer 1: the head is open after all
+        decided = network.asks(node, "Observed", (1, b"block"), ("RolledBack",))
+        assert [content[0] for content in decided][1:] == [["ReqSn"], ["SnapshotRequested", "Signing"]][node]
+    network.settle()
+    assert [network.head(node).number for node in range(2)] == [1, 1]

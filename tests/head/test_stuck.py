@@ -333,3 +333,41 @@ def test_a_head_that_opens_late_here_has_missed_nothing() -> None:
     network.catch_up(2)
     network.settle()
     assert [network.head(node).number for node in range(3)] == [1, 1, 1]
+
+
+def rival_requests() -> tuple[Network, bytes, bytes, bytes, bytes]:
+    """Node 1 applied a parent, a child and a rival of what node 0 now requests along with the parent."""
+    network = Network(2)
+    parent, child = simple_transaction(1, [1], [11]), simple_transaction(2, [11], [12])
+    rival, requested = simple_transaction(3, [2, 3], [13]), simple_transaction(4, [2], [14])
+    for data in (parent, child, rival, requested):
+        network.takes(1, heard(network.parties[0], ("ReqTx", HEAD, data)))
+    ids = tuple(LEDGER.read(data).id for data in (parent, requested))
+    network.takes(1, heard(network.parties[0], ("ReqSn", HEAD, 0, 1, ids)))
+    return network, parent, child, rival, requested
+
+
+def test_the_local_ledger_begins_with_the_round_that_is_on() -> None:
+    """Parents before children, whoever applied which of them first: a checkpoint applies them in that order."""
+    network, *data = rival_requests()
+    parent, child, rival, requested = (LEDGER.read(each).id for each in data)
+    head = network.head(1)
+    assert head.local == (parent, requested, child)
+    assert head.pool.get(rival) is not None
+    node = network.nodes[1]
+    assert node.machine.thaw(node.machine.freeze(node.state)) == node.state
+
+
+def test_what_a_dropped_transaction_held_is_free_for_others() -> None:
+    """A third waited for an output that the rival had taken; with the rival dropped it is applied at once."""
+    network = Network(2)
+    rival, third = simple_transaction(3, [2, 3], [13]), simple_transaction(5, [3], [15])
+    requested = simple_transaction(4, [2], [14])
+    for data in (rival, third, requested):
+        network.takes(1, heard(network.parties[0], ("ReqTx", HEAD, data)))
+    assert [LEDGER.shown(id_)[0] for id_ in network.head(1).local] == ["3"]
+    request = ("ReqSn", HEAD, 0, 1, (LEDGER.read(requested).id,))
+    decided = network.takes(1, heard(network.parties[0], request))
+    assert tags(decided) == ["SnapshotRequested", "TxApplied", "Signing"]
+    assert decided[0][4] == (LEDGER.read(rival).id,), "which of its local ones were dropped is told"
+    assert [LEDGER.shown(id_)[0] for id_ in network.head(1).local] == ["4", "5"]
