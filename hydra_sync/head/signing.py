@@ -64,7 +64,8 @@ def acknowledged(draft: Draft, party: MemberKey, ack: AckSn) -> None:
         return
     if known:
         draft.happens(Equivocated(*place, _evidence(*known[0]), evidence))
-    if signed.number > head.number and len(known) < 2:
+    awaited = head.round is not None and head.round.content == signed
+    if signed.number > head.number and (awaited or len(known) < 2):
         draft.happens(PartySigned(*place, evidence))
 
 

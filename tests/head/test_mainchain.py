@@ -68,7 +68,7 @@ def test_a_rollback_returns_to_the_facts_at_its_point(status: Status) -> None:
     network = at(status)
     node = network.nodes[0]
     slots = node.state.point.slot
-    for slot in range(slots, 0, -1):
+    for slot in range(slots - 1, -1, -1):
         other = at(status)
         other.asks(0, "Observed", (slot, b"block"), ("RolledBack",))
         state = other.nodes[0].state
@@ -96,6 +96,7 @@ def test_facts_come_in_the_order_of_layer_1() -> None:
     network.asks(0, "Observed", (50, b"block"), FACTS[HeadClosed])
     assert "a rollback is observed first" in (network.tries(0, "Observed", (49, b"b"), FACTS[ReadyToFanout]) or "")
     assert "was not reached" in (network.tries(0, "Observed", (51, b"b"), ("RolledBack",)) or "")
+    assert "nothing was observed after" in (network.tries(0, "Observed", (50, b"block"), ("RolledBack",)) or "")
     assert network.tries(0, "Observed", (50, b"block"), FACTS[HeadContested]) is None, "two in one block"
 
 

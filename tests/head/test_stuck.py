@@ -371,3 +371,18 @@ def test_what_a_dropped_transaction_held_is_free_for_others() -> None:
     assert tags(decided) == ["SnapshotRequested", "TxApplied", "Signing"]
     assert decided[0][4] == (LEDGER.read(rival).id,), "which of its local ones were dropped is told"
     assert [LEDGER.shown(id_)[0] for id_ in network.head(1).local] == ["4", "5"]
+
+
+def test_however_many_a_party_signed_the_one_that_is_awaited_counts() -> None:
+    """Each is told as it comes, and the round is held up by none of them."""
+    network = Network(2)
+    network.asks(0, "NewTx", LEFT)
+    while not network.head(0).round:
+        network.hears(*network.possible()[0])
+    for number in range(3):
+        other = Signed(0, 1, bytes([number]) * 32, bytes(32))
+        ack = AckSn(HEAD, other, KEYS[1].sign(other.signable(HEAD)))
+        decided = network.takes(0, heard(network.parties[1], ack.content()))
+        assert tags(decided) == [["PartySigned"], ["Equivocated", "PartySigned"], ["Equivocated"]][number]
+    network.settle()
+    assert [network.head(node).number for node in range(2)] == [1, 1]
