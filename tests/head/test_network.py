@@ -173,3 +173,50 @@ def test_the_same_records_fold_to_the_same_state_without_the_key() -> None:
         state = reader.evolve(state, record)
     assert state == node.state
     assert state.head(HEAD) is not None
+
+
+def side_load(network: Network, giver: int, taker: int) -> None:
+    """Bring the taker the giver's confirmed snapshot, if it is no older than its own."""
+    head = network.head(giver)
+    snapshot = head.confirmed.snapshot
+    given = (0, snapshot.number, snapshot.transactions, head.outputs.pairs(), head.confirmed.signatures)
+    refused = network.tries(taker, "SideLoadSnapshot", *given)
+    assert (refused is None) == (
+        snapshot.number >= network.head(taker).number and network.nodes[taker].state.open is not None
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 1 << 32), members=st.integers(2, 4))
+def test_rollbacks_and_side_loads_lose_nothing_either(seed: int, members: int) -> None:
+    """Layer 1 forgets the head here and there, snapshots are brought by hand: still one history, and no loss."""
+    random = Random(seed)
+    limits = HeadLimits(snapshot_transactions_max=random.choice((1, 2, 1000)))
+    network = Network(members, outputs=simple_outputs(1, 2, 3, 4, 5, 6), limits=limits)
+    clients = Clients(network, random, 0.3)
+    for _ in range(150):
+        node = random.randrange(members)
+        chance = random.random()
+        if chance < 0.2:
+            clients.act()
+        elif chance < 0.24:
+            network.tries(node, "Observed", (0, b"block"), ("RolledBack",))
+        elif chance < 0.30:
+            network.catch_up(node)
+        elif chance < 0.34:
+            side_load(network, random.randrange(members), node)
+        elif chance < 0.38:
+            network.nodes[node].restart()
+        elif chance < 0.41:
+            network.lose_disk(node, random)
+        elif todo := network.possible():
+            network.hears(*random.choice(todo))
+    for node in range(members):
+        network.catch_up(node)
+    network.settle(random)
+    for node in range(members):  # what side-loading dropped is submitted again
+        for pooled in network.head(node).pool.flat().values():
+            network.tries(node, "NewTx", pooled.transaction.data)
+    network.settle(random)
+    check_all_is_said(network)
+    check_history(network)
