@@ -186,6 +186,26 @@ def side_load(network: Network, giver: int, taker: int) -> None:
     )
 
 
+def unsettle(network: Network, clients: Clients, random: Random) -> None:
+    """Have one thing happen, mostly something heard."""
+    node = random.randrange(len(network.nodes))
+    chance = random.random()
+    if chance < 0.2:
+        clients.act()
+    elif chance < 0.24:
+        network.tries(node, "Observed", (0, b"block"), ("RolledBack",))
+    elif chance < 0.30:
+        network.catch_up(node)
+    elif chance < 0.34:
+        side_load(network, random.randrange(len(network.nodes)), node)
+    elif chance < 0.38:
+        network.nodes[node].restart()
+    elif chance < 0.41:
+        network.lose_disk(node, random)
+    elif todo := network.possible():
+        network.hears(*random.choice(todo))
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 1 << 32), members=st.integers(2, 4))
 def test_rollbacks_and_side_loads_lose_nothing_either(seed: int, members: int) -> None:
@@ -195,22 +215,7 @@ def test_rollbacks_and_side_loads_lose_nothing_either(seed: int, members: int) -
     network = Network(members, outputs=simple_outputs(1, 2, 3, 4, 5, 6), limits=limits)
     clients = Clients(network, random, 0.3)
     for _ in range(150):
-        node = random.randrange(members)
-        chance = random.random()
-        if chance < 0.2:
-            clients.act()
-        elif chance < 0.24:
-            network.tries(node, "Observed", (0, b"block"), ("RolledBack",))
-        elif chance < 0.30:
-            network.catch_up(node)
-        elif chance < 0.34:
-            side_load(network, random.randrange(members), node)
-        elif chance < 0.38:
-            network.nodes[node].restart()
-        elif chance < 0.41:
-            network.lose_disk(node, random)
-        elif todo := network.possible():
-            network.hears(*random.choice(todo))
+        unsettle(network, clients, random)
     for node in range(members):
         network.catch_up(node)
     network.settle(random)
