@@ -109,7 +109,7 @@ class Freezer:
             requests=tuple(_to_request(each) for each in shapes.array(requests)),
             round=_to_round(round_, outputs, known),
             acks=tuple(_to_ack(each) for each in shapes.array(acks)),
-            promised=None if promised == () else _to_promise(promised),
+            promised=_to_promise(promised) if shapes.array(promised) else None,
             acked=shapes.number(acked),
             requested=shapes.number(requested),
         )
@@ -189,7 +189,7 @@ def _to_confirmed(value: object) -> Confirmed:
 
 
 def _to_round(value: object, outputs: Outputs, known: dict[bytes, Transaction]) -> Round | None:
-    if value == ():
+    if not shapes.array(value):
         return None
     snapshot = _to_snapshot(value)
     return Round(snapshot, snapshot.content, outputs.after(known[id_] for id_ in snapshot.transactions))

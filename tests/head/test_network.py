@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hydra_sync.encoding import encode
+from hydra_sync.encoding import decode_event, encode, encode_event
 from hydra_sync.head import HeadLimits, SimpleLedger
 from hydra_sync.head.ledger import Trial, judged
 from hydra_sync.head.simple_tx import simple_transaction
+from hydra_sync.machine import Command, Decided, Heard
 from tests.head.network import HEAD, Network, simple_outputs
 
 LEDGER = SimpleLedger()
@@ -225,3 +227,24 @@ def test_rollbacks_and_side_loads_lose_nothing_either(seed: int, members: int) -
     network.settle(random)
     check_all_is_said(network)
     check_history(network)
+
+
+def written(content: object) -> object:
+    """The content as it comes back from a log."""
+    return decode_event(encode_event(content))
+
+
+def test_records_read_back_from_a_log_fold_to_the_same_state() -> None:
+    """Arrays may come back as lists, and every event fits the log."""
+    network = Network(3, outputs=simple_outputs(1, 2, 3, 4, 5, 6))
+    random = Random(7)
+    clients = Clients(network, random, 0.3)
+    for _ in range(120):
+        unsettle(network, clients, random)
+    for node in network.nodes:
+        state = node.machine.start
+        for record in node.records:
+            known = isinstance(record, (Decided, Command, Heard))
+            state = node.machine.evolve(state, replace(record, content=written(record.content)) if known else record)
+        assert state == node.state
+        assert node.machine.thaw(written(node.machine.freeze(state))) == state
