@@ -248,3 +248,5 @@ def test_records_read_back_from_a_log_fold_to_the_same_state() -> None:
             state = node.machine.evolve(state, replace(record, content=written(record.content)) if known else record)
         assert state == node.state
         assert node.machine.thaw(written(node.machine.freeze(state))) == state
+    for node in (Network(2).nodes[0], Network(1, opened=False).nodes[0]):
+        assert node.machine.thaw(written(node.machine.freeze(node.state))) == node.state
