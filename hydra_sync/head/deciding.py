@@ -89,7 +89,7 @@ def _heard(draft: Draft, before: State, author: MemberKey, message: Message) -> 
         return  # kept until the head opens
     match message:
         case ReqTx(head, transaction):
-            brought(draft, head, author, draft.ledger.read(transaction).id)
+            brought(draft, head, draft.ledger.read(transaction).id)
         case Signing():
             signs(draft, message)
         case AckSn():

@@ -118,11 +118,17 @@ class Fold:
         if len(rejected) > REJECTED_MAX:
             del rejected[next(iter(rejected))]
         head = _unwanted(head, pooled.transaction)
+        own = head.own - self._own((pooled,))
+        if pooled.copies and not event.final:
+            (author, copy), *rest = pooled.copies
+            another = Pooled(copy, author, pooled.arrival, Standing.WAITING, tuple(rest))
+            pool = head.pool.changed({event.transaction: another})
+            return replace(head, pool=pool, own=own + self._own((another,)))
         pool = head.pool.changed({}, (event.transaction,))
         requests = head.requests
         if not event.final:  # another copy of it may be right: what names it waits for that
             requests = tuple(_unseen(request, event.transaction) for request in requests)
-        return replace(head, pool=pool, own=head.own - self._own((pooled,)), rejected=rejected, requests=requests)
+        return replace(head, pool=pool, own=own, rejected=rejected, requests=requests)
 
     def _confirmed(self, head: Head) -> Head:
         round_ = head.round

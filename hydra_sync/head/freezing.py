@@ -31,6 +31,7 @@ from hydra_sync.head.state import (
     Standing,
     State,
 )
+from hydra_sync.identity import MemberKey
 
 __all__ = ["Freezer"]
 
@@ -115,9 +116,14 @@ class Freezer:
         )
 
     def _to_pooled(self, value: object) -> Pooled:
-        data, author, arrival, standing = shapes.fields(value, 4)
+        data, author, arrival, standing, copies = shapes.fields(value, 5)
         transaction = self.ledger.read(shapes.blob(data, BYTES_MAX))
-        return Pooled(transaction, shapes.party(author), shapes.number(arrival), Standing(standing))
+        others = tuple(self._to_copy(each) for each in shapes.array(copies))
+        return Pooled(transaction, shapes.party(author), shapes.number(arrival), Standing(standing), others)
+
+    def _to_copy(self, value: object) -> tuple[MemberKey, Transaction]:
+        author, data = shapes.fields(value, 2)
+        return shapes.party(author), self.ledger.read(shapes.blob(data, BYTES_MAX))
 
 
 def _head(head: Head) -> tuple[object, ...]:
@@ -130,7 +136,7 @@ def _head(head: Head) -> tuple[object, ...]:
         tuple(head.outputs.spent.sorted()),
         tuple((id_, *fate) for id_, fate in head.fates.sorted()),
         tuple(_confirmed(each) for each in head.past),
-        tuple((each.transaction.data, each.author, each.arrival, each.standing.value) for each in pool),
+        tuple(_pooled(each) for each in pool),
         (
             head.arrivals,
             head.own,
@@ -144,6 +150,11 @@ def _head(head: Head) -> tuple[object, ...]:
             (head.promised or (), head.acked, head.requested),
         ),
     )
+
+
+def _pooled(pooled: Pooled) -> tuple[object, ...]:
+    copies = tuple((author, copy.data) for author, copy in pooled.copies)
+    return (pooled.transaction.data, pooled.author, pooled.arrival, pooled.standing.value, copies)
 
 
 def _point(point: Point) -> tuple[object, ...]:

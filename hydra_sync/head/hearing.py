@@ -19,7 +19,7 @@ from hydra_sync.head.snapshot import leader
 from hydra_sync.head.state import Early, Head, Pooled, Request, Standing, State
 from hydra_sync.identity import MemberKey
 
-__all__ = ["NOTHING_NEW", "Hearing"]
+__all__ = ["NOTHING_NEW", "Hearing", "may_be_better"]
 
 NOTHING_NEW: Final = "nothing new"
 """The objection to what was heard before, or does not matter any more: no reason for an event."""
@@ -41,7 +41,7 @@ class Hearing:
             return "its author is no party of the head"
         match message:
             case ReqTx():
-                return self._transaction_objection(head, message)
+                return self._transaction_objection(head, author, message)
             case ReqSn():
                 return _request_objection(head, author, message)
             case Signing():
@@ -64,7 +64,7 @@ class Hearing:
             return state.with_head(_requested(head, message))
         return state  # a signature is kept when it has been checked
 
-    def _transaction_objection(self, head: Head, message: ReqTx) -> str | None:
+    def _transaction_objection(self, head: Head, author: MemberKey, message: ReqTx) -> str | None:
         try:
             transaction = self.ledger.read(message.transaction)
         except FormatError as error:
@@ -72,13 +72,20 @@ class Hearing:
         if transaction.id in head.fates:
             return NOTHING_NEW
         pooled = head.pool.get(transaction.id)
-        return None if pooled is None or pooled.standing is Standing.SHELVED else NOTHING_NEW
+        if pooled is None or pooled.standing is Standing.SHELVED or may_be_better(pooled, author, transaction):
+            return None
+        return NOTHING_NEW
 
     def _pooled(self, head: Head, author: MemberKey, transaction: Transaction, back: int) -> Head:
-        # What came first stays: its witnesses were checked, those of this copy not yet.
-        if (shelved := head.pool.get(transaction.id)) is not None:
-            transaction = shelved.transaction
         pooled = Pooled(transaction, author, head.arrivals, Standing.WAITING)
+        if (before := head.pool.get(transaction.id)) is not None:
+            # What came first stays: its witnesses were checked, those of this copy not yet.
+            better = may_be_better(before, author, transaction)
+            copies = (*before.copies, (author, transaction)) if better else before.copies
+            if before.standing is Standing.WAITING:
+                kept = head.pool.changed({transaction.id: replace(before, copies=copies)})
+                return replace(head, pool=kept, outgoing=head.outgoing - back)
+            pooled = replace(pooled, transaction=before.transaction, copies=copies)
         pool = head.pool.changed({transaction.id: pooled})
         rejected = head.rejected
         if transaction.id in rejected:
@@ -92,6 +99,13 @@ class Hearing:
             rejected=rejected,
             requests=tuple([_seen(pool, request) for request in head.requests]),
         )
+
+
+def may_be_better(pooled: Pooled, author: MemberKey, copy: Transaction) -> bool:
+    """Whether a copy has witnesses that one which was not applied yet may lack."""
+    if pooled.standing is Standing.APPLIED or copy.signers <= pooled.transaction.signers:
+        return False
+    return author != pooled.author and all(author != each for each, _ in pooled.copies)
 
 
 def _early_objection(state: State, author: MemberKey, message: Message) -> str | None:

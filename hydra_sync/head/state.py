@@ -38,6 +38,8 @@ class Pooled:
     """Who brought it first."""
     arrival: int
     standing: Standing
+    copies: tuple[tuple[MemberKey, Transaction], ...] = ()
+    """The same body with other witnesses, one from each member at most: one that lacks a witness keeps none out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,3 +116,27 @@ def test_a_request_of_what_cannot_be_is_refused_and_can_be_corrected() -> None:
     assert network.takes(1, heard(network.parties[1], ("ReqSn", HEAD, 0, 1, (ids[0],))))[0][:1] == ("Ignored",)
     decided = network.takes(1, heard(leader, ("ReqSn", HEAD, 0, 1, (ids[0], ids[1]))))
     assert [content[0] for content in decided] == ["SnapshotRequested", "Signing"]
+
+
+def test_a_copy_that_lacks_a_witness_does_not_keep_the_true_one_out() -> None:
+    """While its input is not there nobody can tell that its owner did not sign: every member's copy is kept."""
+    first = reference(bytes(32), 0)
+    network = Network(3, ledger=UtxoLedger(), outputs=[(first, output(ALICE, 10))])
+    parent = signed(body([first], [output(ALICE, 10)]), ALICE)
+    child = body([reference(network.ledger.read(parent).id, 0)], [output(BOB, 10)])
+    identity = network.ledger.read(signed(child)).id
+    for copy in (signed(child), signed(child, BOB)):  # from one member, to the third node before all else
+        network.takes(2, heard(network.parties[0], ("ReqTx", HEAD, copy)))
+    network.takes(1, heard(network.parties[0], ("ReqTx", HEAD, signed(child))))
+    network.asks(1, "NewTx", signed(child, ALICE))
+    network.hears(2, 1)
+    pooled = network.head(2).pool.get(identity)
+    assert pooled is not None
+    assert len(pooled.copies) == 1, "one copy of each member"
+    node = network.nodes[2]
+    assert node.machine.thaw(node.machine.freeze(node.state)) == node.state
+    network.asks(1, "NewTx", parent)
+    decided = network.hears(2, 1)
+    assert [content[0] for content in decided] == ["TxApplied", "TxRejected", "TxApplied"]
+    network.settle()
+    assert [network.head(each).fates.size for each in range(3)] == [2, 2, 2]
