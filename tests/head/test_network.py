@@ -58,21 +58,23 @@ def check_all_is_said(network: Network) -> None:
         for content in log:
             if content[0] == "ReqTx":
                 assert isinstance(content[2], bytes)
-                transaction = LEDGER.read(content[2])
+                transaction = network.ledger.read(content[2])
                 if transaction.id not in first.fates:
-                    assert judged(LEDGER, first.outputs, transaction) is not None, "a valid transaction was lost"
+                    assert judged(network.ledger, first.outputs, transaction) is not None, (
+                        "a valid transaction was lost"
+                    )
 
 
 def check_history(network: Network) -> None:
     """All snapshots, one after the other, are valid transactions from what the head opened with."""
-    opening = Network(1, outputs=network.outputs).head(0).outputs
-    trial = Trial(LEDGER, opening)
+    opening = Network(1, ledger=network.ledger, outputs=network.outputs).head(0).outputs
+    trial = Trial(network.ledger, opening)
     known = {}
     for log in network.logs:
         for content in log:
             if content[0] == "ReqTx":
                 assert isinstance(content[2], bytes)
-                known[LEDGER.read(content[2]).id] = LEDGER.read(content[2])
+                known[network.ledger.read(content[2]).id] = network.ledger.read(content[2])
     for number in range(1, max(network.confirmed, default=0) + 1):
         for id_ in network.confirmed[number].snapshot.transactions:
             assert trial.add(known[id_]) is None
