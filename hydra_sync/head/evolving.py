@@ -29,7 +29,7 @@ from hydra_sync.head.ledger import UNNAMED, Output, Outputs, Transaction, TxId
 from hydra_sync.head.mainchain import followed
 from hydra_sync.head.messages import AckSn, Message, ReqSn, ReqTx, Signing, is_message, parse_message
 from hydra_sync.head.snapshot import Content, Snapshot
-from hydra_sync.head.state import Ack, Confirmed, Head, Pooled, Rejected, Request, Round, Standing, State
+from hydra_sync.head.state import Ack, Confirmed, Head, Past, Pooled, Rejected, Request, Round, Standing, State
 from hydra_sync.machine import Command, Decided, Heard, Record
 
 __all__ = ["Fold"]
@@ -152,7 +152,7 @@ class Fold:
         return replace(
             head,
             confirmed=confirmed,
-            past=(*head.past, confirmed)[-CONFIRMED_REMEMBERED:],
+            past=(*head.past, Past(snapshot.content, confirmed.signatures))[-CONFIRMED_REMEMBERED:],
             outputs=outputs,
             fates=head.fates.changed(fates),
             pool=head.pool.changed({}, ids),

@@ -23,6 +23,7 @@ from hydra_sync.head.state import (
     Confirmed,
     Early,
     Head,
+    Past,
     Pooled,
     Rejected,
     Request,
@@ -99,7 +100,7 @@ class Freezer:
             outputs=outputs,
             local_outputs=outputs.after(known[each] for each in local_ids),
             fates=_to_fates(fates),
-            past=tuple(_to_confirmed(each) for each in shapes.array(past)),
+            past=tuple(_to_past(each) for each in shapes.array(past)),
             pool=Layered.of(pooled),
             arrivals=shapes.number(arrivals),
             own=shapes.number(own),
@@ -135,7 +136,7 @@ def _head(head: Head) -> tuple[object, ...]:
         head.outputs.pairs(),
         tuple(head.outputs.spent.sorted()),
         tuple((id_, *fate) for id_, fate in head.fates.sorted()),
-        tuple(_confirmed(each) for each in head.past),
+        tuple((_content(past.content), past.signatures) for past in head.past),
         tuple(_pooled(each) for each in pool),
         (
             head.arrivals,
@@ -196,7 +197,16 @@ def _confirmed(confirmed: Confirmed) -> tuple[object, ...]:
 
 def _to_confirmed(value: object) -> Confirmed:
     snapshot, signatures = shapes.fields(value, 2)
-    return Confirmed(_to_snapshot(snapshot), tuple(shapes.signature(each) for each in shapes.array(signatures)))
+    return Confirmed(_to_snapshot(snapshot), _to_signatures(signatures))
+
+
+def _to_past(value: object) -> Past:
+    content, signatures = shapes.fields(value, 2)
+    return Past(_to_content(content), _to_signatures(signatures))
+
+
+def _to_signatures(value: object) -> tuple[bytes, ...]:
+    return tuple(shapes.signature(each) for each in shapes.array(value))
 
 
 def _to_round(value: object, outputs: Outputs, known: dict[bytes, Transaction]) -> Round | None:
@@ -215,11 +225,14 @@ def _content(content: Content) -> tuple[object, ...]:
     return (content.version, content.number, content.utxo_hash, content.transactions_hash)
 
 
+def _to_content(value: object) -> Content:
+    version, number, utxo, transactions = shapes.fields(value, 4)
+    return Content(shapes.number(version), shapes.number(number), shapes.hash_(utxo), shapes.hash_(transactions))
+
+
 def _to_ack(value: object) -> Ack:
     party, content, signature = shapes.fields(value, 3)
-    version, number, utxo, transactions = shapes.fields(content, 4)
-    signed = Content(shapes.number(version), shapes.number(number), shapes.hash_(utxo), shapes.hash_(transactions))
-    return Ack(shapes.party(party), signed, shapes.signature(signature))
+    return Ack(shapes.party(party), _to_content(content), shapes.signature(signature))
 
 
 def _to_promise(value: object) -> tuple[int, bytes]:

@@ -171,7 +171,7 @@ def _known(head: Head, party: MemberKey, number: int) -> list[tuple[Content, byt
     """What the party signed in this place, as far as it is remembered."""
     known = [(ack.content, ack.signature) for ack in head.acks if ack.party == party and ack.content.number == number]
     place = head.parties.index(party)
-    known += [(each.snapshot.content, each.signatures[place]) for each in head.past if each.snapshot.number == number]
+    known += [(past.content, past.signatures[place]) for past in head.past if past.content.number == number]
     return known
 
 

@@ -18,7 +18,20 @@ from hydra_sync.head.ledger import Outputs, Transaction, TxId
 from hydra_sync.head.snapshot import Content, Snapshot
 from hydra_sync.identity import MemberKey
 
-__all__ = ["Ack", "Confirmed", "Early", "Head", "Pooled", "Rejected", "Request", "Round", "Stage", "Standing", "State"]
+__all__ = [
+    "Ack",
+    "Confirmed",
+    "Early",
+    "Head",
+    "Past",
+    "Pooled",
+    "Rejected",
+    "Request",
+    "Round",
+    "Stage",
+    "Standing",
+    "State",
+]
 
 
 class Standing(Enum):
@@ -88,6 +101,14 @@ class Confirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What all parties signed in one place, and their signatures."""
+
+    content: Content
+    signatures: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Early:
     """A message of a head that has not opened here yet."""
 
@@ -114,7 +135,7 @@ class Head:
     """After all that is applied to the local ledger."""
     fates: Layered[tuple[int, int]]
     """Of each confirmed transaction its arrival, and the number of its snapshot."""
-    past: tuple[Confirmed, ...] = ()
+    past: tuple[Past, ...] = ()
     """The last few snapshots, this one included: who signs another in their place is caught."""
 
     pool: Layered[Pooled] = field(default_factory=Layered)
