@@ -49,7 +49,9 @@ def _transactions(ledger: Ledger, head: Head) -> tuple[SeenTransaction, ...]:
         for pooled in head.pool.flat().values()
     ]
     seen.sort(key=lambda item: item[0])
-    rejected = [SeenTransaction(ledger.shown(id_), Fate.REJECTED, rejection.why) for id_, rejection in head.rejected]
+    rejected = [
+        SeenTransaction(ledger.shown(id_), Fate.REJECTED, rejection.why) for id_, rejection in head.rejected.items()
+    ]
     return (*(each for _, each in seen), *rejected)
 
 

@@ -7,6 +7,7 @@ from hydra_sync.head.answers import Status
 from hydra_sync.head.commands import Asked, Close, Contest, Fanout, Init, NewTx, SideLoadSnapshot
 from hydra_sync.head.drafting import Draft
 from hydra_sync.head.events import LocalStateCleared, PostTx
+from hydra_sync.head.hearing import may_be_better
 from hydra_sync.head.judging import gone_for_good, reject_gone
 from hydra_sync.head.ledger import Bad, Outputs, judged
 from hydra_sync.head.messages import ReqTx
@@ -68,7 +69,8 @@ def _new_transaction(draft: Draft, command: NewTx) -> None:
     if (fate := head.fates.get(transaction.id)) is not None:
         raise RejectedError(f"transaction {shown} was confirmed by snapshot {fate[1]}")
     pooled = head.pool.get(transaction.id)
-    if pooled is not None and pooled.standing is not Standing.SHELVED:
+    seen = pooled is not None and pooled.standing is not Standing.SHELVED
+    if pooled is not None and seen and not may_be_better(pooled, draft.member, transaction):
         raise RejectedError(f"transaction {shown} was submitted already")
     verdict = judged(draft.ledger, head.local_outputs, transaction)
     why = verdict.why if isinstance(verdict, Bad) else verdict and gone_for_good(draft.ledger, head, transaction)

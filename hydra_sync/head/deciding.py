@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from hydra_sync.errors import FormatError
 from hydra_sync.head.asked import asked
 from hydra_sync.head.bounds import HeadLimits
@@ -23,10 +21,8 @@ from hydra_sync.machine import Alarm, Command, Forked, Heard, Input, RejectedErr
 __all__ = ["decided"]
 
 
-def decided(
-    fold: Fold, key: SigningKey, limits: HeadLimits, state: State, cause: Input
-) -> Sequence[tuple[object, ...]]:
-    """The contents of the events that follow from an input. Raises `RejectedError` for commands only."""
+def decided(fold: Fold, key: SigningKey, limits: HeadLimits, state: State, cause: Input) -> Draft:
+    """The events that follow from an input. Raises `RejectedError` for commands only."""
     draft = Draft(fold, key, limits, fold.evolve(state, cause))
     match cause:
         case Command(content):
@@ -42,7 +38,7 @@ def decided(
             draft.happens(MemberForked(log, seq))
         case Alarm():
             pass
-    return draft.contents
+    return draft
 
 
 def _commanded(draft: Draft, before: State, content: object) -> None:
@@ -91,7 +87,7 @@ def _heard(draft: Draft, before: State, author: MemberKey, message: Message) -> 
         return  # kept until the head opens
     match message:
         case ReqTx(head, transaction):
-            brought(draft, head, author, draft.ledger.read(transaction).id)
+            brought(draft, head, draft.ledger.read(transaction).id)
         case Signing():
             signs(draft, message)
         case AckSn():

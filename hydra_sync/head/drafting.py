@@ -23,6 +23,8 @@ class Draft:
         self.limits = limits
         self.state = state
         self.contents: list[tuple[object, ...]] = []
+        self.states: list[State] = [state]
+        """After the input, and after each event."""
 
     @property
     def ledger(self) -> Ledger:
@@ -47,15 +49,18 @@ class Draft:
 
     def happens(self, event: Event) -> None:
         """Decide an event that stays in this node's log."""
-        self.contents.append(content_of(event))
-        self.state = self.fold.happened(self.state, event)
+        self._decides(content_of(event), self.fold.happened(self.state, event))
 
     def says(self, message: Message) -> None:
         """Decide an event that all members hear, this one too, once it is stable."""
         content = message.content()
-        self.contents.append(content)
-        self.state = self.fold.evolve(self.state, Decided(content))
+        self._decides(content, self.fold.evolve(self.state, Decided(content)))
 
     def ignores(self, author: bytes, why: str) -> None:
         """Record that something changed nothing, and why."""
         self.happens(Ignored(author, reason(why)))
+
+    def _decides(self, content: tuple[object, ...], after: State) -> None:
+        self.contents.append(content)
+        self.states.append(after)
+        self.state = after

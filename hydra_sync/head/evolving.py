@@ -30,7 +30,7 @@ from hydra_sync.head.ledger import UNNAMED, Output, Outputs, Transaction, TxId
 from hydra_sync.head.mainchain import followed
 from hydra_sync.head.messages import AckSn, Message, ReqSn, ReqTx, Signing, is_message, parse_message
 from hydra_sync.head.snapshot import Content, Snapshot
-from hydra_sync.head.state import Ack, Confirmed, Head, Pooled, Rejected, Round, Standing, State
+from hydra_sync.head.state import Ack, Confirmed, Head, Past, Pooled, Rejected, Request, Round, Standing, State
 from hydra_sync.machine import Command, Decided, Heard, Record
 
 __all__ = ["Fold"]
@@ -120,10 +120,21 @@ class Fold:
         pooled = head.pool.get(event.transaction)
         if pooled is None:
             return head
-        rejected = (*head.rejected, (event.transaction, Rejected(event.why, bool(event.final))))[-REJECTED_MAX:]
+        rejected = {**head.rejected, event.transaction: Rejected(event.why, bool(event.final))}
+        if len(rejected) > REJECTED_MAX:
+            del rejected[next(iter(rejected))]
         head = _unwanted(head, pooled.transaction)
+        own = head.own - self._own((pooled,))
+        if pooled.copies and not event.final:
+            (author, copy), *rest = pooled.copies
+            another = Pooled(copy, author, pooled.arrival, Standing.WAITING, tuple(rest))
+            pool = head.pool.changed({event.transaction: another})
+            return replace(head, pool=pool, own=own + self._own((another,)))
         pool = head.pool.changed({}, (event.transaction,))
-        return replace(head, pool=pool, own=head.own - self._own((pooled,)), rejected=rejected)
+        requests = head.requests
+        if not event.final:  # another copy of it may be right: what names it waits for that
+            requests = tuple(_unseen(request, event.transaction) for request in requests)
+        return replace(head, pool=pool, own=own, rejected=rejected, requests=requests)
 
     def _confirmed(self, head: Head) -> Head:
         round_ = head.round
@@ -147,7 +158,7 @@ class Fold:
         return replace(
             head,
             confirmed=confirmed,
-            past=(*head.past, confirmed)[-CONFIRMED_REMEMBERED:],
+            past=(*head.past, Past(snapshot.content, confirmed.signatures))[-CONFIRMED_REMEMBERED:],
             outputs=outputs,
             fates=head.fates.changed(fates),
             pool=head.pool.changed({}, ids),
@@ -238,6 +249,13 @@ def _said(state: State, message: Message) -> State:
         case AckSn():
             head = replace(head, acked=message.signed.number)
     return state.with_head(head)
+
+
+def _unseen(request: Request, id_: TxId) -> Request:
+    """The request with its mark no further than this transaction."""
+    if id_ not in request.transactions[: request.seen]:
+        return request
+    return replace(request, seen=request.transactions.index(id_))
 
 
 def _applied(head: Head, id_: TxId) -> Head:

@@ -24,6 +24,7 @@ from hydra_sync.head.state import (
     Confirmed,
     Early,
     Head,
+    Past,
     Pooled,
     Rejected,
     Request,
@@ -32,6 +33,7 @@ from hydra_sync.head.state import (
     Standing,
     State,
 )
+from hydra_sync.identity import MemberKey
 
 __all__ = ["Freezer"]
 
@@ -57,7 +59,7 @@ class Freezer:
             tuple(_stage(stage) for stage in state.stages),
             tuple(_head(head) for head in state.heads),
             state.over,
-            tuple((early.author, early.head, early.content) for early in state.early),
+            tuple((early.author, early.head, early.content, early.nth) for early in state.early),
             tuple(content_of(post) for post in state.posts),
         )
 
@@ -101,26 +103,31 @@ class Freezer:
             outputs=outputs,
             local_outputs=outputs.after(known[each] for each in local_ids),
             fates=_to_fates(fates),
-            past=tuple(_to_confirmed(each) for each in shapes.array(past)),
+            past=tuple(_to_past(each) for each in shapes.array(past)),
             pool=Layered.of(pooled),
             arrivals=shapes.number(arrivals),
             own=shapes.number(own),
             outgoing=shapes.number(outgoing),
             local=local_ids,
             wanted=_to_wanted(wanted),
-            rejected=tuple(_to_rejected(each) for each in shapes.array(rejected)),
+            rejected=dict(_to_rejected(each) for each in shapes.array(rejected)),
             requests=tuple(_to_request(each) for each in shapes.array(requests)),
             round=_to_round(round_, outputs, known),
             acks=tuple(_to_ack(each) for each in shapes.array(acks)),
-            promised=None if promised == () else _to_promise(promised),
+            promised=_to_promise(promised) if shapes.array(promised) else None,
             acked=shapes.number(acked),
             requested=shapes.number(requested),
         )
 
     def _to_pooled(self, value: object) -> Pooled:
-        data, author, arrival, standing = shapes.fields(value, 4)
+        data, author, arrival, standing, copies = shapes.fields(value, 5)
         transaction = self.ledger.read(shapes.blob(data, BYTES_MAX))
-        return Pooled(transaction, shapes.party(author), shapes.number(arrival), Standing(standing))
+        others = tuple(self._to_copy(each) for each in shapes.array(copies))
+        return Pooled(transaction, shapes.party(author), shapes.number(arrival), Standing(standing), others)
+
+    def _to_copy(self, value: object) -> tuple[MemberKey, Transaction]:
+        author, data = shapes.fields(value, 2)
+        return shapes.party(author), self.ledger.read(shapes.blob(data, BYTES_MAX))
 
 
 def _head(head: Head) -> tuple[object, ...]:
@@ -132,21 +139,26 @@ def _head(head: Head) -> tuple[object, ...]:
         head.outputs.pairs(),
         tuple(head.outputs.spent.sorted()),
         tuple((id_, *fate) for id_, fate in head.fates.sorted()),
-        tuple(_confirmed(each) for each in head.past),
-        tuple((each.transaction.data, each.author, each.arrival, each.standing.value) for each in pool),
+        tuple((_content(past.content), past.signatures) for past in head.past),
+        tuple(_pooled(each) for each in pool),
         (
             head.arrivals,
             head.own,
             head.outgoing,
             head.local,
             tuple(head.wanted.sorted()),
-            tuple((id_, rejected.why, int(rejected.final)) for id_, rejected in head.rejected),
+            tuple((id_, rejected.why, int(rejected.final)) for id_, rejected in head.rejected.items()),
             tuple((each.version, each.number, each.transactions, each.seen) for each in head.requests),
             () if round_ is None else _snapshot(round_.snapshot),
             tuple((ack.party, _content(ack.content), ack.signature) for ack in head.acks),
             (head.promised or (), head.acked, head.requested),
         ),
     )
+
+
+def _pooled(pooled: Pooled) -> tuple[object, ...]:
+    copies = tuple((author, copy.data) for author, copy in pooled.copies)
+    return (pooled.transaction.data, pooled.author, pooled.arrival, pooled.standing.value, copies)
 
 
 def _point(point: Point) -> tuple[object, ...]:
@@ -169,8 +181,8 @@ def _to_stage(value: object) -> Stage:
 
 
 def _to_early(value: object) -> Early:
-    author, head, content = shapes.fields(value, 3)
-    return Early(shapes.party(author), shapes.head_id(head), parse_message(content).content())
+    author, head, content, nth = shapes.fields(value, 4)
+    return Early(shapes.party(author), shapes.head_id(head), parse_message(content).content(), shapes.number(nth))
 
 
 def _snapshot(snapshot: Snapshot) -> tuple[object, ...]:
@@ -188,11 +200,20 @@ def _confirmed(confirmed: Confirmed) -> tuple[object, ...]:
 
 def _to_confirmed(value: object) -> Confirmed:
     snapshot, signatures = shapes.fields(value, 2)
-    return Confirmed(_to_snapshot(snapshot), tuple(shapes.signature(each) for each in shapes.array(signatures)))
+    return Confirmed(_to_snapshot(snapshot), _to_signatures(signatures))
+
+
+def _to_past(value: object) -> Past:
+    content, signatures = shapes.fields(value, 2)
+    return Past(_to_content(content), _to_signatures(signatures))
+
+
+def _to_signatures(value: object) -> tuple[bytes, ...]:
+    return tuple(shapes.signature(each) for each in shapes.array(value))
 
 
 def _to_round(value: object, outputs: Outputs, known: dict[bytes, Transaction]) -> Round | None:
-    if value == ():
+    if not shapes.array(value):
         return None
     snapshot = _to_snapshot(value)
     return Round(snapshot, snapshot.content, outputs.after(known[id_] for id_ in snapshot.transactions))
@@ -207,11 +228,14 @@ def _content(content: Content) -> tuple[object, ...]:
     return (content.version, content.number, content.utxo_hash, content.transactions_hash)
 
 
+def _to_content(value: object) -> Content:
+    version, number, utxo, transactions = shapes.fields(value, 4)
+    return Content(shapes.number(version), shapes.number(number), shapes.hash_(utxo), shapes.hash_(transactions))
+
+
 def _to_ack(value: object) -> Ack:
     party, content, signature = shapes.fields(value, 3)
-    version, number, utxo, transactions = shapes.fields(content, 4)
-    signed = Content(shapes.number(version), shapes.number(number), shapes.hash_(utxo), shapes.hash_(transactions))
-    return Ack(shapes.party(party), signed, shapes.signature(signature))
+    return Ack(shapes.party(party), _to_content(content), shapes.signature(signature))
 
 
 def _to_promise(value: object) -> tuple[int, bytes]:

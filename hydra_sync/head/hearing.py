@@ -12,13 +12,14 @@ from typing import Final
 
 from hydra_sync.errors import FormatError
 from hydra_sync.head.bounds import AHEAD, EARLY_MAX
+from hydra_sync.head.layered import Layered
 from hydra_sync.head.ledger import Ledger, Transaction
 from hydra_sync.head.messages import AckSn, Message, ReqSn, ReqTx, Signing
 from hydra_sync.head.snapshot import leader
 from hydra_sync.head.state import Early, Head, Pooled, Request, Standing, State
 from hydra_sync.identity import MemberKey
 
-__all__ = ["NOTHING_NEW", "Hearing"]
+__all__ = ["NOTHING_NEW", "Hearing", "may_be_better"]
 
 NOTHING_NEW: Final = "nothing new"
 """The objection to what was heard before, or does not matter any more: no reason for an event."""
@@ -40,7 +41,7 @@ class Hearing:
             return "its author is no party of the head"
         match message:
             case ReqTx():
-                return self._transaction_objection(head, message)
+                return self._transaction_objection(head, author, message)
             case ReqSn():
                 return _request_objection(head, author, message)
             case Signing():
@@ -51,20 +52,19 @@ class Hearing:
     def heard(self, state: State, author: MemberKey, message: Message) -> State:
         """The state with what is to be kept of the message."""
         head = state.head(message.head)
-        if head is not None and isinstance(message, ReqTx) and author == self.member:
-            head = replace(head, outgoing=max(0, head.outgoing - 1))
-            state = state.with_head(head)
+        back = int(author == self.member and isinstance(message, ReqTx) and head is not None and head.outgoing > 0)
         if self.objection(state, author, message) is not None:
-            return state
+            return state.with_head(replace(head, outgoing=head.outgoing - 1)) if head and back else state
         if head is None:
-            return replace(state, early=(*state.early, Early(author, message.head, message.content())))
+            early = Early(author, message.head, message.content(), _waiting(state, author) + 1)
+            return replace(state, early=(*state.early, early))
         if isinstance(message, ReqTx):
-            return state.with_head(self._pooled(head, author, self.ledger.read(message.transaction)))
+            return state.with_head(self._pooled(head, author, self.ledger.read(message.transaction), back))
         if isinstance(message, ReqSn):
             return state.with_head(_requested(head, message))
         return state  # a signature is kept when it has been checked
 
-    def _transaction_objection(self, head: Head, message: ReqTx) -> str | None:
+    def _transaction_objection(self, head: Head, author: MemberKey, message: ReqTx) -> str | None:
         try:
             transaction = self.ledger.read(message.transaction)
         except FormatError as error:
@@ -72,35 +72,53 @@ class Hearing:
         if transaction.id in head.fates:
             return NOTHING_NEW
         pooled = head.pool.get(transaction.id)
-        return None if pooled is None or pooled.standing is Standing.SHELVED else NOTHING_NEW
+        if pooled is None or pooled.standing is Standing.SHELVED or may_be_better(pooled, author, transaction):
+            return None
+        return NOTHING_NEW
 
-    def _pooled(self, head: Head, author: MemberKey, transaction: Transaction) -> Head:
-        # What came first stays: its witnesses were checked, those of this copy not yet.
-        if (shelved := head.pool.get(transaction.id)) is not None:
-            transaction = shelved.transaction
+    def _pooled(self, head: Head, author: MemberKey, transaction: Transaction, back: int) -> Head:
         pooled = Pooled(transaction, author, head.arrivals, Standing.WAITING)
+        if (before := head.pool.get(transaction.id)) is not None:
+            # What came first stays: its witnesses were checked, those of this copy not yet.
+            better = may_be_better(before, author, transaction)
+            copies = (*before.copies, (author, transaction)) if better else before.copies
+            if before.standing is Standing.WAITING:
+                kept = head.pool.changed({transaction.id: replace(before, copies=copies)})
+                return replace(head, pool=kept, outgoing=head.outgoing - back)
+            pooled = replace(pooled, transaction=before.transaction, copies=copies)
         pool = head.pool.changed({transaction.id: pooled})
         rejected = head.rejected
-        if any(id_ == transaction.id for id_, _ in rejected):
-            rejected = tuple(each for each in rejected if each[0] != transaction.id)
-        head = replace(
+        if transaction.id in rejected:
+            rejected = {id_: rejection for id_, rejection in rejected.items() if id_ != transaction.id}
+        return replace(
             head,
             pool=pool,
             arrivals=head.arrivals + 1,
             own=head.own + (author == self.member),
+            outgoing=head.outgoing - back,
             rejected=rejected,
+            requests=tuple([_seen(pool, request) for request in head.requests]),
         )
-        if not head.requests:
-            return head
-        return replace(head, requests=tuple(_seen(head, request) for request in head.requests))
+
+
+def may_be_better(pooled: Pooled, author: MemberKey, copy: Transaction) -> bool:
+    """Whether a copy has witnesses that one which was not applied yet may lack."""
+    if pooled.standing is Standing.APPLIED or copy.signers <= pooled.transaction.signers:
+        return False
+    return author != pooled.author and all(author != each for each, _ in pooled.copies)
 
 
 def _early_objection(state: State, author: MemberKey, message: Message) -> str | None:
     if message.head in state.over:
         return f"head {message.head.hex()} is over"
-    if sum(1 for early in state.early if early.author == author) >= EARLY_MAX:
+    if _waiting(state, author) >= EARLY_MAX:
         return f"head {message.head.hex()} has not opened here, and {EARLY_MAX:,} messages of its author wait already"
     return None
+
+
+def _waiting(state: State, author: MemberKey) -> int:
+    """How many messages of this author wait for a head to open."""
+    return next((early.nth for early in reversed(state.early) if early.author == author), 0)
 
 
 def _place_objection(head: Head, version: int, number: int) -> str | None:
@@ -128,12 +146,12 @@ def _request_objection(head: Head, author: MemberKey, message: ReqSn) -> str | N
 
 def _requested(head: Head, message: ReqSn) -> Head:
     request = Request(message.version, message.number, message.transactions, 0)
-    return replace(head, requests=(*head.requests, _seen(head, request)))
+    return replace(head, requests=(*head.requests, _seen(head.pool, request)))
 
 
-def _seen(head: Head, request: Request) -> Request:
+def _seen(pool: Layered[Pooled], request: Request) -> Request:
     """The request with its mark moved over what is in the pool: each name is looked up once, not with each event."""
     seen = request.seen
-    while seen < len(request.transactions) and request.transactions[seen] in head.pool:
+    while seen < len(request.transactions) and request.transactions[seen] in pool:
         seen += 1
     return request if seen == request.seen else replace(request, seen=seen)

@@ -16,22 +16,19 @@ from hydra_sync.head.drafting import Draft
 from hydra_sync.head.events import TxApplied, TxRejected, TxWaiting, reason
 from hydra_sync.head.ledger import Bad, Ledger, Transaction, TxId, judged
 from hydra_sync.head.state import Head, Standing
-from hydra_sync.identity import MemberKey
 
 __all__ = ["brought", "gone_for_good", "judge", "judge_waiting", "reject_gone", "why_waiting"]
 
 
-def brought(draft: Draft, head_id: bytes, author: MemberKey, transaction: TxId) -> None:
+def brought(draft: Draft, head_id: bytes, transaction: TxId) -> None:
     """A transaction was brought by a member and is in the pool: check its witnesses, and judge it."""
-    pooled = draft.head(head_id).pool.get(transaction)
-    if pooled is None:
-        return
-    # This node checked its own before it told the others.
-    why = None if author == draft.member else draft.ledger.witnessed(pooled.transaction)
-    if why is not None:
+    while (pooled := draft.head(head_id).pool.get(transaction)) is not None:
+        # This node checked its own before it told the others.
+        why = None if pooled.author == draft.member else draft.ledger.witnessed(pooled.transaction)
+        if why is None:
+            judge(draft, head_id, (transaction,))
+            return
         draft.happens(TxRejected(head_id, transaction, reason(why), 0))
-    else:
-        judge(draft, head_id, (transaction,))
 
 
 def judge(draft: Draft, head_id: bytes, first: Iterable[TxId]) -> None:
@@ -48,6 +45,7 @@ def judge(draft: Draft, head_id: bytes, first: Iterable[TxId]) -> None:
             draft.happens(TxApplied(head_id, transaction.id))
         elif isinstance(verdict, Bad):
             draft.happens(TxRejected(head_id, transaction.id, reason(verdict.why), 0))
+            brought(draft, head_id, transaction.id)  # a copy of it, if another member sent one
         elif (why := gone_for_good(draft.ledger, head, transaction)) is not None:
             draft.happens(TxRejected(head_id, transaction.id, reason(why), 1))
         else:

@@ -16,7 +16,7 @@ __all__ = ["Layered"]
 
 V = TypeVar("V")
 
-RATIO: Final = 2  # a layer is more than so many times the one above it: the depth is logarithmic
+RATIO: Final = 4  # a layer is more than so many times the one above it: the depth is logarithmic
 
 
 @dataclass(frozen=True, slots=True, eq=False)

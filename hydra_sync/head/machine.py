@@ -23,8 +23,9 @@ from hydra_sync.head.hearing import Hearing
 from hydra_sync.head.ledger import Ledger
 from hydra_sync.head.messages import is_message
 from hydra_sync.head.state import State
+from hydra_sync.head.steps import Steps
 from hydra_sync.identity import MemberKey, SigningKey
-from hydra_sync.machine import Input, Machine, Record
+from hydra_sync.machine import Decided, Input, Record
 
 __all__ = ["HeadMachine"]
 
@@ -45,12 +46,14 @@ class HeadMachine:
     limits: HeadLimits = field(default_factory=HeadLimits)
     _fold: Fold = field(init=False, repr=False)
     _freezer: Freezer = field(init=False, repr=False)
+    _steps: Steps = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.key is not None and self.key.member != self.member:
             raise UsageError("a head signs with the key of its member")
         object.__setattr__(self, "_fold", Fold(Hearing(self.ledger, self.member)))
         object.__setattr__(self, "_freezer", Freezer(self.ledger))
+        object.__setattr__(self, "_steps", Steps())
 
     @property
     def name(self) -> str:
@@ -66,11 +69,15 @@ class HeadMachine:
         """The contents of the events that follow. Raises `RejectedError` for a command that cannot be."""
         if self.key is None:
             raise UsageError("a head decides with its member's key")
-        return decided(self._fold, self.key, self.limits, state, cause)
+        draft = decided(self._fold, self.key, self.limits, state, cause)
+        records = (cause, *(Decided(content) for content in draft.contents))
+        self._steps.remember(state, records, draft.states)
+        return draft.contents
 
     def evolve(self, state: State, record: Record) -> State:
         """The state after a record. Raises `FormatError` for a decision that no head has made."""
-        return self._fold.evolve(state, record)
+        known = self._steps.after(state, record)
+        return self._fold.evolve(state, record) if known is None else known
 
     def hears(self, content: object) -> bool:
         """Whether members hear it: ReqTx, ReqSn and AckSn, and Signing, which only its author heeds."""
@@ -92,6 +99,3 @@ class HeadMachine:
     def answers(self, state: State) -> Answers:
         """The four answers."""
         return answers_of(self.ledger, state)
-
-
-_: type[Machine[State]] = HeadMachine

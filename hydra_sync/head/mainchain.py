@@ -70,6 +70,8 @@ def _at(state: State, stage: Stage) -> State:
 def _rolled_back(state: State, point: Point) -> State | str:
     if point.slot > state.point.slot:
         return f"slot {point.slot} was not reached: nothing is rolled back to it"
+    if point == state.point:  # followers of layer 1 begin with a rollback to where they left off
+        return f"nothing was observed after slot {point.slot}"
     kept = tuple(stage for stage in state.stages if stage.point.slot < point.slot or stage.point == point)
     return replace(state, stages=kept or (BEGINNING,), point=point)
 

@@ -64,7 +64,8 @@ def acknowledged(draft: Draft, party: MemberKey, ack: AckSn) -> None:
         return
     if known:
         draft.happens(Equivocated(*place, _evidence(*known[0]), evidence))
-    if signed.number > head.number and len(known) < 2:
+    awaited = head.round is not None and head.round.content == signed
+    if signed.number > head.number and (awaited or len(known) < 2):
         draft.happens(PartySigned(*place, evidence))
 
 
@@ -170,7 +171,7 @@ def _known(head: Head, party: MemberKey, number: int) -> list[tuple[Content, byt
     """What the party signed in this place, as far as it is remembered."""
     known = [(ack.content, ack.signature) for ack in head.acks if ack.party == party and ack.content.number == number]
     place = head.parties.index(party)
-    known += [(each.snapshot.content, each.signatures[place]) for each in head.past if each.snapshot.number == number]
+    known += [(past.content, past.signatures[place]) for past in head.past if past.content.number == number]
     return known
 
 

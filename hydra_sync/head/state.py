@@ -6,8 +6,8 @@ and opens again, goes on where its members were; else one could sign a second sn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -19,7 +19,20 @@ from hydra_sync.head.ledger import Outputs, Transaction, TxId
 from hydra_sync.head.snapshot import Content, Snapshot
 from hydra_sync.identity import MemberKey
 
-__all__ = ["Ack", "Confirmed", "Early", "Head", "Pooled", "Rejected", "Request", "Round", "Stage", "Standing", "State"]
+__all__ = [
+    "Ack",
+    "Confirmed",
+    "Early",
+    "Head",
+    "Past",
+    "Pooled",
+    "Rejected",
+    "Request",
+    "Round",
+    "Stage",
+    "Standing",
+    "State",
+]
 
 
 class Standing(Enum):
@@ -39,6 +52,8 @@ class Pooled:
     """Who brought it first."""
     arrival: int
     standing: Standing
+    copies: tuple[tuple[MemberKey, Transaction], ...] = ()
+    """The same body with other witnesses, one from each member at most: one that lacks a witness keeps none out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +102,22 @@ class Confirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What all parties signed in one place, and their signatures."""
+
+    content: Content
+    signatures: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Early:
     """A message of a head that has not opened here yet."""
 
     author: MemberKey
     head: bytes
     content: tuple[object, ...]
+    nth: int
+    """How many its author had said so, this one included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +136,7 @@ class Head:
     """After all that is applied to the local ledger."""
     fates: Layered[tuple[int, int]]
     """Of each confirmed transaction its arrival, and the number of its snapshot."""
-    past: tuple[Confirmed, ...] = ()
+    past: tuple[Past, ...] = ()
     """The last few snapshots, this one included: who signs another in their place is caught."""
 
     pool: Layered[Pooled] = field(default_factory=Layered)
@@ -124,7 +149,8 @@ class Head:
     """Applied to the local ledger, in an order in which they apply to the confirmed outputs."""
     wanted: Layered[tuple[TxId, ...]] = field(default_factory=Layered)
     """For each output, which waiting transactions spend it."""
-    rejected: tuple[tuple[TxId, Rejected], ...] = ()
+    rejected: Mapping[TxId, Rejected] = field(default_factory=dict)
+    """The last ones, in their order."""
 
     requests: tuple[Request, ...] = ()
     round: Round | None = None
@@ -148,7 +174,7 @@ class Head:
 
     def rejection(self, transaction: TxId) -> Rejected | None:
         """Why this transaction was rejected, as far as that is remembered."""
-        return next((rejected for id_, rejected in self.rejected if id_ == transaction), None)
+        return self.rejected.get(transaction)
 
     def transactions(self, ids: Sequence[TxId]) -> list[Transaction] | None:
         """The transactions with these ids, all of them in the pool; none if one is not."""
@@ -208,4 +234,5 @@ class State:
 
     def with_head(self, head: Head) -> State:
         """This state with the head as it is now."""
-        return replace(self, heads=tuple(head if each.id == head.id else each for each in self.heads))
+        heads = tuple([head if each.id == head.id else each for each in self.heads])
+        return State(self.stages, self.point, heads, self.over, self.early)  # with every event: no `replace`

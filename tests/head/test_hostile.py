@@ -10,15 +10,17 @@ from hypothesis import strategies as st
 
 from hydra_sync.encoding import encode_event
 from hydra_sync.errors import FormatError
-from hydra_sync.head import HeadLimits
+from hydra_sync.head import HeadLimits, UtxoLedger
 from hydra_sync.head.bounds import EARLY_MAX
+from hydra_sync.head.conway import reference
 from hydra_sync.head.messages import AckSn, parse_message
 from hydra_sync.head.simple_tx import simple_transaction
 from hydra_sync.head.snapshot import Content as Signed
 from hydra_sync.identity import SigningKey
-from hydra_sync.machine import Alarm, Command, Forked, Orphaned, Place, RejectedError
+from hydra_sync.machine import Alarm, Command, Forked, RejectedError
 from tests.head.network import HEAD, KEYS, Content, Network, heard, simple_outputs
-from tests.head.test_network import Clients
+from tests.head.test_network import Clients, check_all_is_said
+from tests.head.transactions import ALICE, BOB, body, output, signed
 
 HASHES = st.sampled_from((bytes(32), b"\x01" * 32))
 SCALARS = st.one_of(
@@ -155,13 +157,46 @@ def test_messages_of_heads_that_never_open_are_bounded() -> None:
     assert len(node.state.early) == EARLY_MAX + 1
 
 
-def test_forks_orphans_and_alarms_are_told_and_change_nothing() -> None:
+def test_forks_and_alarms_are_told_and_change_nothing() -> None:
     """The head learns that a member forked, and says so."""
     node = Network(2).nodes[0]
     before = node.state
-    place = Place(KEYS[1].member, 1, 7, bytes(32))
     assert node.takes(Forked(KEYS[1].member, 7)) == [("MemberForked", KEYS[1].member, 7)]
-    assert node.takes(Orphaned(place, 9)) == [("MemberOrphaned", KEYS[1].member, 7, 9)]
     assert node.takes(Alarm(0)) == []
     assert node.state == before
     assert node.machine.alarm_us(node.state) is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 1 << 32))
+def test_copies_with_other_witnesses_hold_up_nothing(seed: int) -> None:
+    """A party sends copies that are forged, or lack a witness, before the true ones and after: all are confirmed."""
+    random = Random(seed)
+    roots = [reference(bytes(32), index) for index in range(3)]
+    ledger = UtxoLedger()
+    network = Network(3, ledger=ledger, outputs=[(root, output(ALICE, 10)) for root in roots])
+    tips, true = list(roots), list[bytes]()
+    for _ in range(12):
+        chain = random.randrange(3)
+        content = body([tips[chain]], [output(ALICE, 10)], more={7: len(true).to_bytes(32)})
+        true.append(signed(content, ALICE))
+        tips[chain] = reference(ledger.read(true[-1]).id, 0)
+    todo = [(data, data) for data in true]
+    for data in true:
+        forged = data[:-10] + bytes([data[-10] ^ 1]) + data[-9:]
+        content = data[1 : data.index(b"\xa1\x00\x81\x82\x58\x20")]
+        todo += [(b"", random.choice((forged, signed(content), signed(content, BOB)))) for _ in range(2)]
+    random.shuffle(todo)
+    while todo or network.possible():
+        if todo and random.random() < 0.3:
+            mine, copy = todo.pop()
+            if mine:
+                network.asks(random.randrange(2), "NewTx", mine)
+            else:
+                network.logs[2].append(("ReqTx", HEAD, copy))
+        elif possible := network.possible():
+            network.hears(*random.choice(possible))
+    for node in range(3):
+        assert network.head(node).fates.size == len(true)
+        assert network.head(node).own == 0
+    check_all_is_said(network)

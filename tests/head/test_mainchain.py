@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from hydra_sync.head import Status
-from hydra_sync.head.commands import Fact, FannedOut, HeadClosed, HeadContested, HeadOpened, ReadyToFanout
+from hydra_sync.head.commands import Fact, FannedOut, HeadClosed, HeadContested, HeadOpened, Point, ReadyToFanout
 from hydra_sync.head.mainchain import FOLLOWS
 from hydra_sync.head.simple_tx import simple_transaction
 from hydra_sync.machine import RejectedError
-from tests.head.network import HEAD, KEYS, Content, Network
+from tests.head.network import HEAD, KEYS, Content, Network, heard
 
 LEFT = simple_transaction(1, [1], [11])
 NEXT = b"the next head"
@@ -68,7 +68,7 @@ def test_a_rollback_returns_to_the_facts_at_its_point(status: Status) -> None:
     network = at(status)
     node = network.nodes[0]
     slots = node.state.point.slot
-    for slot in range(slots, 0, -1):
+    for slot in range(slots - 1, -1, -1):
         other = at(status)
         other.asks(0, "Observed", (slot, b"block"), ("RolledBack",))
         state = other.nodes[0].state
@@ -81,12 +81,22 @@ def test_a_rollback_returns_to_the_facts_at_its_point(status: Status) -> None:
         assert other.nodes[0].state == node.state
 
 
+def test_a_rollback_tells_blocks_of_one_slot_apart() -> None:
+    """What was observed in another block of that slot did not happen."""
+    network = at(Status.CLOSED)
+    slot = network.nodes[0].state.point.slot
+    network.asks(0, "Observed", (slot, b"another"), ("RolledBack",))
+    assert network.nodes[0].state.stage.status is Status.OPEN
+    assert network.nodes[0].state.point == Point(slot, b"another")
+
+
 def test_facts_come_in_the_order_of_layer_1() -> None:
     """An older slot comes only after a rollback, and nothing is rolled back forward."""
     network = Network(2)
     network.asks(0, "Observed", (50, b"block"), FACTS[HeadClosed])
     assert "a rollback is observed first" in (network.tries(0, "Observed", (49, b"b"), FACTS[ReadyToFanout]) or "")
     assert "was not reached" in (network.tries(0, "Observed", (51, b"b"), ("RolledBack",)) or "")
+    assert "nothing was observed after" in (network.tries(0, "Observed", (50, b"block"), ("RolledBack",)) or "")
     assert network.tries(0, "Observed", (50, b"block"), FACTS[HeadContested]) is None, "two in one block"
 
 
@@ -185,3 +195,19 @@ def test_init_posts_the_parties_in_their_order() -> None:
     assert "none of the parties" in (network.tries(0, "Init", parties[:1], 60) or "")
     network.observe(*opening(network, HEAD))
     assert "there is a head" in (network.tries(0, "Init", parties, 60) or "")
+
+
+def test_nothing_is_requested_or_signed_in_a_closed_head() -> None:
+    """Transactions may still be heard; the leader stays silent, and so does whoever hears a request."""
+    network = Network(2)
+    network.asks(0, "NewTx", LEFT)
+    network.observe(*FACTS[HeadClosed])
+    network.settle()
+    assert [content[0] for log in network.logs for content in log] == ["ReqTx"]
+    request = ("ReqSn", HEAD, 0, 1, network.head(1).local)
+    assert network.takes(1, heard(network.parties[0], request)) == []
+    for node in range(2):  # it was a short fork of layer 1: the head is open after all
+        decided = network.asks(node, "Observed", (1, b"block"), ("RolledBack",))
+        assert [content[0] for content in decided][1:] == [["ReqSn"], ["SnapshotRequested", "Signing"]][node]
+    network.settle()
+    assert [network.head(node).number for node in range(2)] == [1, 1]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hydra_sync.encoding import encode
+from hydra_sync.encoding import decode_event, encode, encode_event
 from hydra_sync.head import HeadLimits, SimpleLedger
 from hydra_sync.head.ledger import Trial, judged
 from hydra_sync.head.simple_tx import simple_transaction
+from hydra_sync.machine import Command, Decided, Heard
 from tests.head.network import HEAD, Network, simple_outputs
 
 LEDGER = SimpleLedger()
@@ -56,21 +58,23 @@ def check_all_is_said(network: Network) -> None:
         for content in log:
             if content[0] == "ReqTx":
                 assert isinstance(content[2], bytes)
-                transaction = LEDGER.read(content[2])
+                transaction = network.ledger.read(content[2])
                 if transaction.id not in first.fates:
-                    assert judged(LEDGER, first.outputs, transaction) is not None, "a valid transaction was lost"
+                    assert judged(network.ledger, first.outputs, transaction) is not None, (
+                        "a valid transaction was lost"
+                    )
 
 
 def check_history(network: Network) -> None:
     """All snapshots, one after the other, are valid transactions from what the head opened with."""
-    opening = Network(1, outputs=network.outputs).head(0).outputs
-    trial = Trial(LEDGER, opening)
+    opening = Network(1, ledger=network.ledger, outputs=network.outputs).head(0).outputs
+    trial = Trial(network.ledger, opening)
     known = {}
     for log in network.logs:
         for content in log:
             if content[0] == "ReqTx":
                 assert isinstance(content[2], bytes)
-                known[LEDGER.read(content[2]).id] = LEDGER.read(content[2])
+                known[network.ledger.read(content[2]).id] = network.ledger.read(content[2])
     for number in range(1, max(network.confirmed, default=0) + 1):
         for id_ in network.confirmed[number].snapshot.transactions:
             assert trial.add(known[id_]) is None
@@ -173,3 +177,79 @@ def test_the_same_records_fold_to_the_same_state_without_the_key() -> None:
         state = reader.evolve(state, record)
     assert state == node.state
     assert state.head(HEAD) is not None
+
+
+def side_load(network: Network, giver: int, taker: int) -> None:
+    """Bring the taker the giver's confirmed snapshot, if it is no older than its own."""
+    head = network.head(giver)
+    snapshot = head.confirmed.snapshot
+    given = (0, snapshot.number, snapshot.transactions, head.outputs.pairs(), head.confirmed.signatures)
+    refused = network.tries(taker, "SideLoadSnapshot", *given)
+    assert (refused is None) == (
+        snapshot.number >= network.head(taker).number and network.nodes[taker].state.open is not None
+    )
+
+
+def unsettle(network: Network, clients: Clients, random: Random) -> None:
+    """Have one thing happen, mostly something heard."""
+    node = random.randrange(len(network.nodes))
+    chance = random.random()
+    if chance < 0.2:
+        clients.act()
+    elif chance < 0.24:
+        network.tries(node, "Observed", (0, b"block"), ("RolledBack",))
+    elif chance < 0.30:
+        network.catch_up(node)
+    elif chance < 0.34:
+        side_load(network, random.randrange(len(network.nodes)), node)
+    elif chance < 0.38:
+        network.nodes[node].restart()
+    elif chance < 0.41:
+        network.lose_disk(node, random)
+    elif todo := network.possible():
+        network.hears(*random.choice(todo))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 1 << 32), members=st.integers(2, 4))
+def test_rollbacks_and_side_loads_lose_nothing_either(seed: int, members: int) -> None:
+    """Layer 1 forgets the head here and there, snapshots are brought by hand: still one history, and no loss."""
+    random = Random(seed)
+    limits = HeadLimits(snapshot_transactions_max=random.choice((1, 2, 1000)))
+    network = Network(members, outputs=simple_outputs(1, 2, 3, 4, 5, 6), limits=limits)
+    clients = Clients(network, random, 0.3)
+    for _ in range(150):
+        unsettle(network, clients, random)
+    for node in range(members):
+        network.catch_up(node)
+    network.settle(random)
+    for node in range(members):  # what side-loading dropped is submitted again
+        for pooled in network.head(node).pool.flat().values():
+            network.tries(node, "NewTx", pooled.transaction.data)
+    network.settle(random)
+    check_all_is_said(network)
+    check_history(network)
+
+
+def written(content: object) -> object:
+    """The content as it comes back from a log."""
+    return decode_event(encode_event(content))
+
+
+def test_records_read_back_from_a_log_fold_to_the_same_state() -> None:
+    """Arrays may come back as lists, and every event fits the log."""
+    network = Network(3, outputs=simple_outputs(1, 2, 3, 4, 5, 6))
+    random = Random(7)
+    clients = Clients(network, random, 0.3)
+    for _ in range(120):
+        unsettle(network, clients, random)
+    for node in network.nodes:
+        state = node.machine.start
+        for record in node.records:
+            if isinstance(record, Decided | Command | Heard):
+                record = replace(record, content=written(record.content))  # noqa: PLW2901  as it is read back
+            state = node.machine.evolve(state, record)
+        assert state == node.state
+        assert node.machine.thaw(written(node.machine.freeze(state))) == state
+    for node in (Network(2).nodes[0], Network(1, opened=False).nodes[0]):
+        assert node.machine.thaw(written(node.machine.freeze(node.state))) == node.state

@@ -72,7 +72,7 @@ def test_1773_1858_conflicts_heard_in_different_order_do_not_stick_the_head(seed
         assert sorted(fates(network, node).values(), key=str) == [Fate.CONFIRMED, Fate.REJECTED]
         head = network.head(node)
         assert head.fates.size == 1
-        ((_, rejected),) = head.rejected
+        (rejected,) = head.rejected.values()
         assert LEDGER.shown(head.confirmed.snapshot.transactions[0]) in rejected.why, "the reason names the winner"
     network.asks(0, "NewTx", simple_transaction(3, [2], [21]))
     network.settle(Random(seed))
@@ -333,3 +333,56 @@ def test_a_head_that_opens_late_here_has_missed_nothing() -> None:
     network.catch_up(2)
     network.settle()
     assert [network.head(node).number for node in range(3)] == [1, 1, 1]
+
+
+def rival_requests() -> tuple[Network, bytes, bytes, bytes, bytes]:
+    """Node 1 applied a parent, a child and a rival of what node 0 now requests along with the parent."""
+    network = Network(2)
+    parent, child = simple_transaction(1, [1], [11]), simple_transaction(2, [11], [12])
+    rival, requested = simple_transaction(3, [2, 3], [13]), simple_transaction(4, [2], [14])
+    for data in (parent, child, rival, requested):
+        network.takes(1, heard(network.parties[0], ("ReqTx", HEAD, data)))
+    ids = tuple(LEDGER.read(data).id for data in (parent, requested))
+    network.takes(1, heard(network.parties[0], ("ReqSn", HEAD, 0, 1, ids)))
+    return network, parent, child, rival, requested
+
+
+def test_the_local_ledger_begins_with_the_round_that_is_on() -> None:
+    """Parents before children, whoever applied which of them first: a checkpoint applies them in that order."""
+    network, *data = rival_requests()
+    parent, child, rival, requested = (LEDGER.read(each).id for each in data)
+    head = network.head(1)
+    assert head.local == (parent, requested, child)
+    assert head.pool.get(rival) is not None
+    node = network.nodes[1]
+    assert node.machine.thaw(node.machine.freeze(node.state)) == node.state
+
+
+def test_what_a_dropped_transaction_held_is_free_for_others() -> None:
+    """A third waited for an output that the rival had taken; with the rival dropped it is applied at once."""
+    network = Network(2)
+    rival, third = simple_transaction(3, [2, 3], [13]), simple_transaction(5, [3], [15])
+    requested = simple_transaction(4, [2], [14])
+    for data in (rival, third, requested):
+        network.takes(1, heard(network.parties[0], ("ReqTx", HEAD, data)))
+    assert [LEDGER.shown(id_)[0] for id_ in network.head(1).local] == ["3"]
+    request = ("ReqSn", HEAD, 0, 1, (LEDGER.read(requested).id,))
+    decided = network.takes(1, heard(network.parties[0], request))
+    assert tags(decided) == ["SnapshotRequested", "TxApplied", "Signing"]
+    assert decided[0][4] == (LEDGER.read(rival).id,), "which of its local ones were dropped is told"
+    assert [LEDGER.shown(id_)[0] for id_ in network.head(1).local] == ["4", "5"]
+
+
+def test_however_many_a_party_signed_the_one_that_is_awaited_counts() -> None:
+    """Each is told as it comes, and the round is held up by none of them."""
+    network = Network(2)
+    network.asks(0, "NewTx", LEFT)
+    while not network.head(0).round:
+        network.hears(*network.possible()[0])
+    for number in range(3):
+        other = Signed(0, 1, bytes([number]) * 32, bytes(32))
+        ack = AckSn(HEAD, other, KEYS[1].sign(other.signable(HEAD)))
+        decided = network.takes(0, heard(network.parties[1], ack.content()))
+        assert tags(decided) == [["PartySigned"], ["Equivocated", "PartySigned"], ["Equivocated"]][number]
+    network.settle()
+    assert [network.head(node).number for node in range(2)] == [1, 1]

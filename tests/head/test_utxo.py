@@ -150,12 +150,24 @@ def test_required_signers_have_signed() -> None:
         signed(body([FIRST], [cbor2.dumps({0: address(BOB)})]), ALICE),
         signed(body([FIRST], [output(BOB, (1, {POLICY: {b"gold": 0}}))]), ALICE),
         signed(b"\xa4" + body([FIRST], [output(BOB, 10)])[1:] + b"\x02\x00", ALICE),
+        signed(body([FIRST], [cbor2.dumps([address(BOB), 10, bytes(32), 0])]), ALICE),
+        signed(body([FIRST], [cbor2.dumps([address(BOB), 10, bytes(31)])]), ALICE),
+        signed(body([FIRST], [cbor2.dumps([address(BOB), [10]])]), ALICE),
+        signed(body([FIRST], [cbor2.dumps({0: b"\x40" + bytes(28), 1: 10})]), ALICE),
+        signed(body([FIRST], [cbor2.dumps({4: 0})]), ALICE),
+        b"\x84\xa1\x00\x81\x80\xa0\xf5\xf6",
+        b"\x84\xa1\x00\x81\x83\x40\x00\x00\xa0\xf5\xf6",
+        b"\x84\xa1\x00\x81\x82\x40\x00\xa0\xf5\xf6",
+        b"\x84\xa0\xa0\xf5\xf6",
+        b"\x84" + body([FIRST], [output(BOB, 10)]) + b"\xa1\x00\x81\x81\x40\xf5\xf6",
+        b"\x84" + body([FIRST], [output(BOB, 10)]) + b"\xa1\x01\x80\xf5\xf6",
+        b"\x83" + body([FIRST], [output(BOB, 10)]) + b"\xa0\xf5",
         b"\x80",
         b"",
     ],
 )
 def test_what_is_malformed_is_refused(data: bytes) -> None:
-    """No inputs, one twice, marked as failing, trailing bytes, no such address, no value, a field twice."""
+    """Inputs, outputs, addresses, values and witnesses have their forms, and the whole has four parts."""
     with pytest.raises(FormatError):
         LEDGER.read(data)
 
@@ -168,3 +180,27 @@ def test_any_bytes_are_a_transaction_or_an_error(data: bytes) -> None:
             assert isinstance(LEDGER.read(candidate), Transaction)
         except FormatError:
             continue
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        cbor2.dumps([address(ALICE), 10]),
+        cbor2.dumps([address(ALICE), 10, bytes(32)]),
+        cbor2.dumps({0: address(ALICE), 1: 10, 2: [1, cbor2.CBORTag(24, b"\x00")]}),
+        cbor2.dumps({0: b"\x00" + owner(ALICE) + bytes(28), 1: 10}),
+        cbor2.dumps({0: b"\x40" + owner(ALICE) + b"\x01\x02\x03", 1: 10}),
+    ],
+)
+def test_outputs_of_every_form_are_their_owners(data: bytes) -> None:
+    """Old and new forms, with a datum, at addresses with staking or a pointer: the payment key may spend them."""
+    there = Outputs.opening([(FIRST, read_output(data))])
+    transaction = LEDGER.read(signed(body([FIRST], [output(BOB, 10)], more={7: bytes(32), 15: 0}), ALICE))
+    assert judged(LEDGER, there, transaction) is None
+    assert there.pairs() == ((FIRST, data),)
+
+
+def test_byron_addresses_may_be_paid_and_never_spent() -> None:
+    """Their witnesses are of another kind."""
+    byron = cbor2.dumps([b"\x82\xd8\x18", 10])
+    assert read_output(byron).owner is None
