@@ -122,11 +122,11 @@ class Heads:
             if head.number < self._highest.get(alias, 0) and self.cluster.remembers(alias):
                 self.fail("H2", f"{alias} went back from snapshot {self._highest[alias]} to {head.number}", alias)
             self._highest[alias] = head.number
+            _many(len(head.confirmed.snapshot.transactions) > 1)
             for confirmed in head.past:
-                content, number = confirmed.snapshot.content, confirmed.snapshot.number
-                _many(len(confirmed.snapshot.transactions) > 1)
-                if self._contents.setdefault(number, content) != content:
-                    self.fail("H1", f"{alias} confirmed another snapshot {number} than somebody else", alias)
+                content = confirmed.content
+                if self._contents.setdefault(content.number, content) != content:
+                    self.fail("H1", f"{alias} confirmed another snapshot {content.number} than somebody else", alias)
 
     def fail(self, name: str, message: str, alias: str = "") -> None:
         self.cluster.world.fail(InvariantError(name, message, alias))

@@ -103,9 +103,9 @@ def output_json(content: object, state: State, ledger: Ledger) -> dict[str, obje
 
 def _snapshot(state: State, head_id: bytes, number: int, ledger: Ledger) -> dict[str, object]:
     head = state.head(head_id)
-    confirmed = next((each for each in head.past if each.snapshot.number == number), None) if head else None
-    if confirmed is None:
+    if head is None or head.number != number:
         return {}
+    confirmed = head.confirmed
     return {
         "utxoHash": confirmed.snapshot.utxo_hash.hex(),
         "confirmed": [ledger.shown(id_) for id_ in confirmed.snapshot.transactions],

@@ -373,7 +373,8 @@ class Agreement:
         return [self._sessions[link].show(log) for link in self._nodes.values()]
 
     def _show_all(self) -> list[Effect]:
-        return [effect for log in self._held for effect in self._show(log)]
+        """Our word about all logs counts otherwise than it did: for the others, and for ourselves."""
+        return [effect for log in self._held for effect in (*self._show(log), *self.restable(log))]
 
     def word(self) -> Stable:
         """What we say of our own log."""

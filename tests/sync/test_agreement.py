@@ -186,6 +186,24 @@ def test_stable_is_what_a_majority_holds(count: int) -> None:
     assert author.notices(BecameStable)
 
 
+@pytest.mark.parametrize("count", SIZES)
+def test_who_begins_late_knows_what_was_stable_before(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own copies count from then on: it does not take another event of the author to see that."""
+    net = Net(count, proves=True)
+    author, *_, late = net.nodes
+    begin = late._begin_epoch
+    monkeypatch.setattr(late, "_begin_epoch", lambda effect: late.later(3, lambda: begin(effect)))
+    net.connect_all()
+    net.run(2, until=lambda: author.is_ready)
+    author.write(3)
+    net.run(2)
+    assert author.is_ready
+    assert not late.is_ready
+    net.run(10)
+    assert late.is_ready
+    assert [node.stable(author.me) for node in net.nodes] == [tip_of(author.logs[author.me]).next_seq] * count
+
+
 def test_stability_does_without_the_author() -> None:
     """Once it is gone, the others count one another."""
     net = founded(5)
