@@ -151,7 +151,7 @@ class Link:
 
     async def _write_frames(self) -> None:
         while True:
-            if not self._frames and not self._closing and (tips := self._host.replicator.take_tips(self.number)):
+            if not self._frames and not self._closing and (tips := self._host.replicator.take_tips(self.number, trio.current_time())):
                 self.send(tips)
             if not self._frames:
                 if self._closing:

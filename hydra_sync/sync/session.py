@@ -8,7 +8,16 @@ from dataclasses import dataclass, field, replace
 from hydra_sync.chain import Tip
 from hydra_sync.errors import PeerError
 from hydra_sync.identity import MemberKey
-from hydra_sync.limits import FETCHES_PER_SESSION_MAX, FRAME_S, HANDSHAKE_S, PING_S, PROBE_S, PROGRESS_BYTES, SILENCE_S
+from hydra_sync.limits import (
+    FETCHES_PER_SESSION_MAX,
+    FRAME_S,
+    HANDSHAKE_S,
+    NEWS_S,
+    PING_S,
+    PROBE_S,
+    PROGRESS_BYTES,
+    SILENCE_S,
+)
 from hydra_sync.sync.effects import Drop, Effect, Send, TipsDue
 from hydra_sync.sync.serving import Serving
 from hydra_sync.sync.transitions import State, next_state
@@ -35,8 +44,10 @@ class Session:
     serving: dict[int, Serving] = field(default_factory=dict)
     unshown: dict[MemberKey, None] = field(default_factory=dict)
     """Logs of which the peer is to be told at once."""
-    moved: dict[MemberKey, None] = field(default_factory=dict)
-    """Logs whose tip moved since the peer was last told: news that can wait for the next `tick`."""
+    moved: dict[MemberKey, float] = field(default_factory=dict)
+    """Logs whose tip moved since the peer was last told, and when: news that can wait for `NEWS_S`, the oldest first."""
+    moved_told_at: float = -math.inf
+    """When the peer was last told of some."""
     word_due: bool = False
     """Whether the peer is to be told how far our own log is stable."""
     tips_sent: bool = False
@@ -87,6 +98,12 @@ class Session:
         """The peer is to be told at once what we hold of this log."""
         self.unshown[log] = None
         return TipsDue(self.link)
+
+    def news_due(self, now: float) -> bool:
+        """Whether some of what moved has waited long enough."""
+        if not self.moved or self.state is State.CLOSED:
+            return False
+        return now >= next(iter(self.moved.values())) + NEWS_S
 
     def saw(self, log: MemberKey, tip: Tip) -> None:
         """The peer sent records up to ``tip``: whoever sends them holds them, durably (design: 3, 2)."""
