@@ -11,6 +11,7 @@ import trio
 
 from hydra_sync.errors import StoreError
 from hydra_sync.limits import PENDING_BYTES_MAX
+from hydra_sync.tasks import Turn
 
 __all__ = ["GroupCommit", "Piece"]
 
@@ -48,7 +49,7 @@ class GroupCommit(Generic[T]):
         self._count_max = count_max
         self._queue: deque[Piece[T]] = deque()
         self._pending_bytes = 0
-        self._door = trio.Lock()  # first come, first served, also for those who wait for room
+        self._door = Turn()  # first come, first served, also for those who wait for room
         self._arrived = trio.Event()
         self._settled = trio.Event()
         self._closed = False

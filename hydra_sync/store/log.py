@@ -22,6 +22,7 @@ from hydra_sync.store.opening import Loss, Opened, no_matter, open_segments
 from hydra_sync.store.quarantine import Part, keep
 from hydra_sync.store.segment import Segment
 from hydra_sync.store.view import LogView
+from hydra_sync.tasks import Turn
 
 __all__ = ["Log", "open_log"]
 
@@ -72,7 +73,7 @@ class Log(LogView):
         self._segment_bytes = segment_bytes
         self._segment: Segment | None = None
         self._flushed: Mark | None = None
-        self._turn = trio.Lock()
+        self._turn = Turn()
 
     async def attach(self, opened: Opened, orphans: SeqRange | None = None) -> None:
         """Show what was opened and take over its tail: the second half of `open_log`, and of a cut."""

@@ -24,7 +24,9 @@ from trio.lowlevel import Task
 
 from hydra_sync.errors import HydraSyncError
 
-__all__ = ["Run", "TrioChangedError", "check", "own_schedule", "task_number", "unshield", "own_threads"]
+__all__ = ["Run", "TrioChangedError", "check", "own_schedule", "own_threads", "rare_polls", "task_number", "unshield"]
+
+_POLL_TURNS: Final = 256  # some milliseconds
 
 AbortFunction = Callable[[Callable[[], None]], trio.lowlevel.Abort]
 
@@ -101,6 +103,29 @@ def own_threads(refuse: Callable[[], None]) -> Iterator[None]:
         setattr(_threads, "start_thread_soon", real)
 
 
+@contextmanager
+def rare_polls() -> Iterator[None]:
+    """Ask the operating system for events only now and then: nothing real is waited for, but Ctrl-C.
+
+    To be entered in a `trio.run`, which polls in each turn of its loop; that is a system call.
+    """
+    manager = _run.GLOBAL_RUN_CONTEXT.runner.io_manager
+    kind = type(manager)
+    poll = manager.get_events
+    turns = 0
+
+    def get_events(_: object, timeout: float) -> object:
+        nonlocal turns
+        turns += 1
+        return poll(timeout) if timeout or turns % _POLL_TURNS == 0 else ()
+
+    setattr(manager, "__class__", type(kind.__name__, (kind,), {"__slots__": (), "get_events": get_events}))
+    try:
+        yield
+    finally:
+        setattr(manager, "__class__", kind)
+
+
 def unshield(task: Task) -> None:
     """Take every shield off from round a task, so that a cancellation reaches it."""
     status: _run.CancelStatus | None = task._cancel_status
@@ -142,6 +167,9 @@ def check() -> None:
         "the run loop gives batches to _r.shuffle": "_r.shuffle(batch)" in loop,
         "the run loop takes tasks from the end of the batch": "task = batch.pop()" in loop,
         "the clock is asked only when nothing is runnable": "runner.clock.deadline_to_sleep_time(deadline)" in loop,
+        "the run loop polls by Runner.io_manager.get_events": (
+            "io_manager" in runner_fields and hasattr(_run.TheIOManager, "get_events")
+        ),
         "Runner has runq, waiting_for_idle and tasks": {"runq", "waiting_for_idle", "tasks"} <= runner_fields,
         "Task has _counter, _abort_func, _next_send_fn and _cancel_status": (
             {"_counter", "_abort_func", "_next_send_fn", "_cancel_status"} <= task_fields

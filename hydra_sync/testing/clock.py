@@ -115,7 +115,7 @@ class EventClock(trio.abc.Clock):
                 act(*args)
             except BaseException as error:  # it is raised where the world is run
                 self._on_error(error)
-            if runnable or self._interrupted:
-                return True
             queue = self._queue
+            if self._interrupted or (runnable and not (queue and queue[0][0] <= self.now_ns)):
+                return True  # what happens at one moment wakes all tasks that it wakes at once
         return False

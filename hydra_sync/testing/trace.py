@@ -7,7 +7,6 @@ byte that became durable, and the order in which tasks ran goes into the digest 
 from __future__ import annotations
 
 import json
-from array import array
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -17,7 +16,6 @@ __all__ = ["CHECKPOINT_ROWS", "Data", "Row", "Trace", "content_hash"]
 Data = tuple[str | int, ...]
 
 CHECKPOINT_ROWS: Final = 1000  # the first divergence of two runs is bisected to so many rows
-_DECISIONS_MAX: Final = 4096  # scheduling decisions kept before they are hashed
 
 
 class Row(NamedTuple):
@@ -47,7 +45,7 @@ class Trace:
         self._now_ns = now_ns
         self._record = record
         self._hash = blake2b(digest_size=16)
-        self._decisions = array("q")
+        self._unhashed: list[list[int] | tuple[str | int | Data, ...]] = []
         self._closed = False
 
     def row(self, kind: str, host: str = "", incarnation: int = 0, data: Data = (), cause: int = -1) -> int:
@@ -56,8 +54,7 @@ class Trace:
             return -1
         n, time_ns = self.count, self._now_ns()
         self.count = n + 1
-        # ascii() writes text and integers alike on every Python.
-        self._hash.update(f"{n} {time_ns} {host} {incarnation} {kind} {cause} {data!a}\n".encode())
+        self._unhashed.append((time_ns, host, incarnation, kind, cause, data))
         if self._record:
             self.rows.append(Row(n, time_ns, host, incarnation, kind, cause, data))
         if self.count % CHECKPOINT_ROWS == 0:
@@ -67,19 +64,17 @@ class Trace:
     def decided(self, order: list[int]) -> None:
         """Let the digest cover the order in which a batch of tasks runs."""
         if not self._closed:
-            self._decisions.extend(order)
-            if len(self._decisions) >= _DECISIONS_MAX:
-                self._hash_decisions()
+            self._unhashed.append(order)
 
     @property
     def digest(self) -> str:
         """Of everything so far."""
-        self._hash_decisions()
+        self._hash_all()
         return self._hash.hexdigest()
 
     def close(self) -> None:
         """Take nothing more: the verdict is in, what follows is tidying up."""
-        self._hash_decisions()
+        self._hash_all()
         self._closed = True
 
     def json_lines(self) -> Iterator[str]:
@@ -87,7 +82,8 @@ class Trace:
         for row in self.rows:
             yield json.dumps(row)
 
-    def _hash_decisions(self) -> None:
-        if self._decisions and not self._closed:
-            self._hash.update(self._decisions.tobytes())
-            del self._decisions[:]
+    def _hash_all(self) -> None:
+        if self._unhashed and not self._closed:
+            # ascii() writes text and integers alike on every Python.
+            self._hash.update(ascii(self._unhashed).encode())
+            self._unhashed.clear()
