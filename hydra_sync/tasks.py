@@ -1,4 +1,4 @@
-"""Two small things that trio leaves to us: errors out of inner nurseries, and repeated signals. No I/O."""
+"""Small things that trio leaves to us: errors out of inner nurseries, and what happens again and again. No I/O."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
+from trio.lowlevel import Abort, Task
 
-__all__ = ["Signal", "Turn", "open_tasks"]
+__all__ = ["Flag", "Signal", "Turn", "open_tasks"]
 
 
 class Signal:
@@ -24,6 +25,42 @@ class Signal:
     async def wait(self) -> None:
         """Return when it happens next. Look at the state itself before and after: signals are not counted."""
         await self._next.wait()
+
+
+class Flag:
+    """Tells one task that there is something to do. Raised more than once, it is still one thing.
+
+    >>> flag = Flag()
+    >>> flag.set(), flag.set()
+    (None, None)
+    >>> trio.run(flag.wait)
+    """
+
+    __slots__ = ("_is_set", "_task")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._task: Task | None = None
+
+    def set(self) -> None:
+        """There is something to do."""
+        self._is_set = True
+        task = self._task
+        if task is not None:
+            self._task = None
+            trio.lowlevel.reschedule(task)
+
+    async def wait(self) -> None:
+        """Return when it is set, and take it down: look at what there is to do before waiting again."""
+        if not self._is_set:
+            assert self._task is None, "one task waits for a flag"
+            self._task = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+        self._is_set = False
+
+    def _abort(self, _: object) -> Abort:
+        self._task = None
+        return Abort.SUCCEEDED
 
 
 class Turn:

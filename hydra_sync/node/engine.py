@@ -52,7 +52,7 @@ from hydra_sync.sync import (
     Started,
     TipsDue,
 )
-from hydra_sync.tasks import Signal
+from hydra_sync.tasks import Flag, Signal
 from hydra_sync.version import AGENT
 from hydra_sync.wire import GoodbyeReason, Hello, LogTip, Role
 
@@ -106,9 +106,9 @@ class Engine:
         self._at_hand: deque[tuple[Read, Sequence[Batch]]] = deque()
         """Reads that were answered from memory, for the core to take when it has said all that it has to."""
         self._appends: dict[MemberKey, deque[Append]] = {member: deque() for member in config.keys}
-        self._append_due = {member: trio.Event() for member in config.keys}
+        self._append_due = {member: Flag() for member in config.keys}
         self._persists: deque[Persist | EndFounding | KeepProof] = deque()
-        self._persist_due = trio.Event()
+        self._persist_due = Flag()
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -282,8 +282,7 @@ class Engine:
         log = self.store.log(member)
         waiting = self._appends[member]
         while True:
-            if not waiting:
-                self._append_due[member] = trio.Event()
+            while not waiting:
                 await self._append_due[member].wait()
             batches = _take(waiting, COMMIT_BYTES_MAX, log.tip.next_seq)
             first_seq = batches[0].header.first_seq
@@ -305,8 +304,7 @@ class Engine:
     async def _persist(self) -> None:
         """Make durable what we promised and what is said of our store, in the order in which it was decided."""
         while True:
-            if not self._persists:
-                self._persist_due = trio.Event()
+            while not self._persists:
                 await self._persist_due.wait()
             effect = self._persists.popleft()
             if isinstance(effect, EndFounding):

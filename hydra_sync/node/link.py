@@ -14,6 +14,7 @@ from hydra_sync.errors import PeerError
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import OUTBOX_BYTES_LOW, OUTBOX_BYTES_MAX
 from hydra_sync.sync import Effect, Read, Replicator
+from hydra_sync.tasks import Flag
 from hydra_sync.wire import FrameReader, Goodbye, GoodbyeReason, Message, encode_frame
 
 __all__ = ["Host", "Link"]
@@ -51,9 +52,9 @@ class Link:
         self._frames: deque[bytes] = deque()
         self._frame_bytes = 0
         self._reads: deque[Read] = deque()
-        self._writable = trio.Event()
-        self._readable = trio.Event()
-        self._drained = trio.Event()
+        self._writable = Flag()
+        self._readable = Flag()
+        self._drained = Flag()
         self._scope = trio.CancelScope()
         self._serving = False
         self._closing = False
@@ -133,7 +134,7 @@ class Link:
             try:
                 for message in frames.feed(bytes(data)):
                     self._host.perform(replicator.receive(self.number, message, now))
-                    if isinstance(message, Goodbye) and not self._closing:
+                    if type(message) is Goodbye and not self._closing:
                         self.goodbye = message.reason
                         self.close(f"it said goodbye: {message.text or message.reason.name.lower()}")
                         return
@@ -156,23 +157,20 @@ class Link:
             if not self._frames:
                 if self._closing:
                     return
-                self._writable = trio.Event()
                 await self._writable.wait()
                 continue
             frame = self._frames.popleft()
             await self._stream.send_all(frame)
             self._frame_bytes -= len(frame)
-            if self._frame_bytes <= OUTBOX_BYTES_LOW:
+            if self._reads and self._frame_bytes <= OUTBOX_BYTES_LOW:
                 self._drained.set()
 
     async def _serve(self) -> None:
         while True:
             if not self._reads:
-                self._readable = trio.Event()
                 await self._readable.wait()
                 continue
             while self._frame_bytes > OUTBOX_BYTES_LOW:
-                self._drained = trio.Event()
                 await self._drained.wait()
             read = self._reads.popleft()
             session = self._host.replicator.sessions.get(self.number)

@@ -11,7 +11,7 @@ import trio
 
 from hydra_sync.errors import StoreError
 from hydra_sync.limits import PENDING_BYTES_MAX
-from hydra_sync.tasks import Turn
+from hydra_sync.tasks import Flag, Turn
 
 __all__ = ["GroupCommit", "Piece"]
 
@@ -50,7 +50,7 @@ class GroupCommit(Generic[T]):
         self._queue: deque[Piece[T]] = deque()
         self._pending_bytes = 0
         self._door = Turn()  # first come, first served, also for those who wait for room
-        self._arrived = trio.Event()
+        self._arrived = Flag()
         self._settled = trio.Event()
         self._closed = False
 
@@ -75,7 +75,6 @@ class GroupCommit(Generic[T]):
         try:
             while True:
                 while not self._queue:
-                    self._arrived = trio.Event()
                     await self._arrived.wait()
                 group = self._next_group()
                 try:

@@ -245,7 +245,7 @@ class Log(LogView):
             self._require_sound()
 
     async def _write(self, batches: Sequence[Batch]) -> None:
-        data = b"".join(batch.record for batch in batches)
+        data = b"".join([batch.record for batch in batches])
         with self._poisoning():
             segment = await self._segment_for(len(data), batches[0].header.first_seq)
             await segment.reserve(len(data))

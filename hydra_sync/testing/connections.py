@@ -45,17 +45,17 @@ class Waiter:
         if self._task is not None:
             raise trio.BusyResourceError("another task is already doing this with the socket")
         self._task = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
 
-        def abort(_: object) -> Abort:
-            self._task = None
-            return Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
+    def _abort(self, _: object) -> Abort:
+        self._task = None
+        return Abort.SUCCEEDED
 
     def wake(self) -> None:
         """Let go whoever waits, if anyone."""
-        task, self._task = self._task, None
+        task = self._task
         if task is not None:
+            self._task = None
             trio.lowlevel.reschedule(task)
 
 
@@ -151,7 +151,7 @@ class Endpoint:
 
     def take(self, size: int) -> bytes:
         """Give received bytes to the program; tell the peer when a good part of the window is free."""
-        data = bytes(self.received[:size])
+        data = bytes(self.received) if len(self.received) <= size else bytes(self.received[:size])
         del self.received[:size]
         self.unannounced += len(data)
         if self.unannounced >= WINDOW_BYTES // 4:

@@ -7,6 +7,7 @@ byte that became durable, and the order in which tasks ran goes into the digest 
 from __future__ import annotations
 
 import json
+import marshal
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -16,6 +17,7 @@ __all__ = ["CHECKPOINT_ROWS", "Data", "Row", "Trace", "content_hash"]
 Data = tuple[str | int, ...]
 
 CHECKPOINT_ROWS: Final = 1000  # the first divergence of two runs is bisected to so many rows
+_MARSHAL_VERSION: Final = 0  # later ones say which objects are the same ones, which differs from run to run
 
 
 class Row(NamedTuple):
@@ -84,6 +86,6 @@ class Trace:
 
     def _hash_all(self) -> None:
         if self._unhashed and not self._closed:
-            # ascii() writes text and integers alike on every Python.
-            self._hash.update(ascii(self._unhashed).encode())
+            # This old form is a plain walk over text and integers, alike on every Python.
+            self._hash.update(marshal.dumps(self._unhashed, _MARSHAL_VERSION))
             self._unhashed.clear()

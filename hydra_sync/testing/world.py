@@ -43,8 +43,8 @@ Ts = TypeVarTuple("Ts")
 
 # Steps between garbage collections: at least so many, and so many for each living task. A collection looks at
 # all that lives, so at a fixed pace a world of 100 nodes would do little else.
-_COLLECT_STEPS: Final = 10_000
-_COLLECT_STEPS_A_TASK: Final = 50
+_COLLECT_STEPS: Final = 30_000
+_COLLECT_STEPS_A_TASK: Final = 100
 _FORCED_MAX: Final = 1000  # times that a task at the end may go back to waiting
 
 _check_trio = functools.cache(internals.check)
