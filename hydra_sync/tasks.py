@@ -15,15 +15,18 @@ class Signal:
     """An event that happens again and again; who waits is woken by the next time."""
 
     def __init__(self) -> None:
-        self._next = trio.Event()
+        self._next: trio.Event | None = None  # there is one while somebody waits
 
     def fire(self) -> None:
         """It happened: wake all who wait."""
-        self._next.set()
-        self._next = trio.Event()
+        if self._next is not None:
+            self._next.set()
+            self._next = None
 
     async def wait(self) -> None:
         """Return when it happens next. Look at the state itself before and after: signals are not counted."""
+        if self._next is None:
+            self._next = trio.Event()
         await self._next.wait()
 
 

@@ -37,6 +37,7 @@ from hydra_sync.sync import (
     Effect,
     EndFounding,
     Explain,
+    Fetched,
     Forked,
     KeepProof,
     Locate,
@@ -224,7 +225,17 @@ class Engine:
             link.read_soon(read)
 
     def _take_notice(self, notice: Notice) -> None:  # noqa: C901  one case a notice
-        if isinstance(notice, OwnLogAhead):
+        kind = type(notice)  # nearly all are of the first four, and there are many
+        if kind is Advanced:
+            if self.refused:
+                self.refused.pop(notice.log, None)  # type: ignore[union-attr]  # as `kind` says
+        elif kind is Fetched:
+            pass
+        elif kind is Receipt:
+            self.receipts_changed.fire()
+        elif kind is BecameStable:
+            self.stable_changed.fire()
+        elif isinstance(notice, OwnLogAhead):
             self.halted = (
                 f"{self.config.alias(notice.peer)} proved that this node's own log once reached seq {notice.next_seq}, "
                 f"beyond what the store holds: appending would fork it. The disk lost data or is an old copy: "
@@ -247,14 +258,8 @@ class Engine:
                 self.started.fire()
         elif isinstance(notice, Started):
             self.started.fire()
-        elif isinstance(notice, BecameStable):
-            self.stable_changed.fire()
         elif isinstance(notice, AppendRefused):
             self.refused[notice.log] = None
-        elif isinstance(notice, Advanced):
-            self.refused.pop(notice.log, None)
-        elif isinstance(notice, Receipt):
-            self.receipts_changed.fire()
         elif isinstance(notice, Connected) and not notice.tool:
             self.links_changed.fire()
             self._note_address(notice.peer)

@@ -57,6 +57,7 @@ class Link:
         self._drained = Flag()
         self._scope = trio.CancelScope()
         self._serving = False
+        self._tips_due = False
         self._closing = False
         self._introduced = False
         self._why = "the connection was closed"
@@ -100,6 +101,7 @@ class Link:
 
     def tips_due(self) -> None:
         """The writer takes the latest tips once everything before is written."""
+        self._tips_due = True
         self._writable.set()
 
     @property
@@ -152,8 +154,12 @@ class Link:
 
     async def _write_frames(self) -> None:
         while True:
-            if not self._frames and not self._closing and (tips := self._host.replicator.take_tips(self.number, trio.current_time())):
-                self.send(tips)
+            if self._tips_due and not self._frames and not self._closing:
+                tips = self._host.replicator.take_tips(self.number, trio.current_time())
+                if tips is None:
+                    self._tips_due = False
+                else:
+                    self.send(tips)
             if not self._frames:
                 if self._closing:
                     return

@@ -53,9 +53,12 @@ class Stability:
         Nothing is stable where the author signed two histories.
         """
         log = mine.log
-        stops = [] if log == self._me or not _counts(mine, tip) else [mine.durable_stop]
+        known = self.stable.get(log, 0)
+        stops = []  # those that are news: a loop, because it is run for every message of every peer
+        if log != self._me and mine.tip.next_seq > known and _counts(mine, tip):
+            stops.append(mine.durable_stop)
         for peer, shown in self._receipts.get(log, _NOBODY).items():
-            if peer not in (log, self._me) and _counts(shown, tip):
+            if shown.tip.next_seq > known and peer != log and peer != self._me and _counts(shown, tip):
                 stops.append(shown.durable_stop)
         stops.sort()
         reach = 0
@@ -67,7 +70,7 @@ class Stability:
         if epoch == tip.epoch:
             reach = max(reach, told)
         reach = min(reach, tip.next_seq if forked_at is None else min(tip.next_seq, forked_at))
-        if reach <= self.stable.get(log, 0):
+        if reach <= known:
             return None
         self.stable[log] = reach
         return reach
