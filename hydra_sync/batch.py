@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -69,14 +69,14 @@ class Header:
     time_us: int
     prev_hash: bytes
     body_hash: bytes
+    stop: int = field(init=False, repr=False, compare=False)  # kept, because nothing else is asked for so often
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stop", self.first_seq + self.count)
 
     @property
     def range(self) -> SeqRange:
         return SeqRange(self.first_seq, self.stop)
-
-    @property
-    def stop(self) -> int:
-        return self.first_seq + self.count
 
     def encode(self) -> bytes:
         return encode(

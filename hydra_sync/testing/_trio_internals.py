@@ -22,9 +22,19 @@ from trio import _threads
 from trio._core import _run
 from trio.lowlevel import Task
 
-from hydra_sync.errors import HydraSyncError
+from hydra_sync.errors import HydraSyncError, UsageError
 
-__all__ = ["Run", "TrioChangedError", "check", "own_schedule", "own_threads", "rare_polls", "task_number", "unshield"]
+__all__ = [
+    "Run",
+    "TrioChangedError",
+    "check",
+    "no_instruments",
+    "own_schedule",
+    "own_threads",
+    "rare_polls",
+    "task_number",
+    "unshield",
+]
 
 _POLL_TURNS: Final = 256  # some milliseconds
 
@@ -66,9 +76,9 @@ class Run:
         runner = _run.GLOBAL_RUN_CONTEXT.runner
         return cls(runner.runq, runner.waiting_for_idle, runner.tasks)
 
-    def idle_cushion(self) -> float | None:
-        """What the first `trio.testing.wait_all_tasks_blocked` waits for, or None without any."""
-        return next(iter(self.idle_waiters))[0] if self.idle_waiters else None
+    def idle_cushion(self) -> float:
+        """What the first `trio.testing.wait_all_tasks_blocked` waits for; there must be one in ``idle_waiters``."""
+        return next(iter(self.idle_waiters))[0]
 
 
 @contextmanager
@@ -126,6 +136,27 @@ def rare_polls() -> Iterator[None]:
         setattr(manager, "__class__", kind)
 
 
+@contextmanager
+def no_instruments() -> Iterator[None]:
+    """Let trio find quickly that nobody has an instrument: it looks five times a step, in a dictionary written in
+    Python. To be entered in a `trio.run`; with an instrument, nothing is done."""
+    runner = _run.GLOBAL_RUN_CONTEXT.runner
+    instruments = runner.instruments
+    if set(instruments) == {"_all"}:
+        setattr(runner, "instruments", _NoInstruments())
+    try:
+        yield
+    finally:
+        setattr(runner, "instruments", instruments)
+
+
+class _NoInstruments(dict[str, object]):
+    """An empty dictionary, into which nothing can be put."""
+
+    def add_instrument(self, instrument: trio.abc.Instrument) -> None:
+        raise UsageError("instruments cannot be added to a simulated world")
+
+
 def unshield(task: Task) -> None:
     """Take every shield off from round a task, so that a cancellation reaches it."""
     status: _run.CancelStatus | None = task._cancel_status
@@ -168,8 +199,9 @@ def check() -> None:
         "the run loop takes tasks from the end of the batch": "task = batch.pop()" in loop,
         "the clock is asked only when nothing is runnable": "runner.clock.deadline_to_sleep_time(deadline)" in loop,
         "the run loop polls by Runner.io_manager.get_events": (
-            "io_manager" in runner_fields and hasattr(_run.TheIOManager, "get_events")
+            "io_manager" in runner_fields and hasattr(getattr(_run, "TheIOManager"), "get_events")
         ),
+        "the run loop looks for instruments by their names": '"before_task_step" in runner.instruments' in loop,
         "Runner has runq, waiting_for_idle and tasks": {"runq", "waiting_for_idle", "tasks"} <= runner_fields,
         "Task has _counter, _abort_func, _next_send_fn and _cancel_status": (
             {"_counter", "_abort_func", "_next_send_fn", "_cancel_status"} <= task_fields

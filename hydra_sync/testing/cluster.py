@@ -364,7 +364,7 @@ class Cluster:
         """A node has given notice of something."""
         for seen in self._watchers:
             seen.append((alias, notice))
-        for noticed in self.invariants.noticed:
+        for noticed in self.invariants.noticed.get(type(notice), ()):
             noticed(alias, notice)
 
     # Inside

@@ -135,7 +135,8 @@ class Endpoint:
     @property
     def room(self) -> int:
         """Bytes that may be sent now."""
-        return max(0, WINDOW_BYTES - self.unacknowledged)
+        room = WINDOW_BYTES - self.unacknowledged
+        return room if room > 0 else 0
 
     def send(self, data: bytes) -> None:
         """Put a segment on its way."""

@@ -55,8 +55,9 @@ def remembered() -> Iterator[None]:
     with ExitStack() as undo:
         _replace(undo, bindings, "crypto_sign", _sign)
         _replace(undo, bindings, "crypto_sign_open", _open_signed)
-        for module, name in ((batch, "parse_batch"), (batch, "_parse_body"), (frames, "decode_message")):
-            _replace(undo, module, name, _memo(getattr(module, name)))
+        for name in ("parse_batch", "_parse_body", "_signed_bytes"):
+            _replace(undo, batch, name, _memo(getattr(batch, name)))
+        _replace(undo, frames, "decode_message", _memo(frames.decode_message))
         yield
 
 

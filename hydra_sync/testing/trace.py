@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import marshal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 __all__ = ["CHECKPOINT_ROWS", "Data", "Row", "Trace", "content_hash"]
 
@@ -37,14 +37,22 @@ def content_hash(data: bytes | bytearray | memoryview) -> str:
     return blake2b(data, digest_size=8).hexdigest()
 
 
+class Watch(Protocol):
+    """What a trace needs of a clock."""
+
+    @property
+    def now_ns(self) -> int:
+        """Since the beginning."""
+
+
 class Trace:
     """Takes rows and scheduling decisions in, gives their digest; keeps the rows only if asked to."""
 
-    def __init__(self, now_ns: Callable[[], int], *, record: bool = False) -> None:
+    def __init__(self, clock: Watch, *, record: bool = False) -> None:
         self.count = 0
         self.rows: list[Row] = []
         self.checkpoints: list[str] = []
-        self._now_ns = now_ns
+        self._clock = clock
         self._record = record
         self._hash = blake2b(digest_size=16)
         self._unhashed: list[list[int] | tuple[str | int | Data, ...]] = []
@@ -54,7 +62,7 @@ class Trace:
         """Add a row and return its number, to be the cause of others; -1 once the trace is closed."""
         if self._closed:
             return -1
-        n, time_ns = self.count, self._now_ns()
+        n, time_ns = self.count, self._clock.now_ns
         self.count = n + 1
         self._unhashed.append((time_ns, host, incarnation, kind, cause, data))
         if self._record:

@@ -96,7 +96,7 @@ class World:
         self.seed = seed
         self.streams = Streams(seed)
         self.clock = EventClock(self._stuck, self.fail)
-        self.trace = Trace(lambda: self.clock.now_ns, record=record)
+        self.trace = Trace(self.clock, record=record)
         scheduler = Scheduler(policy, self.streams["scheduler"], self.clock, self.trace, self.fail)
         self._engine = Engine(self.streams, self.clock, self.trace, scheduler)
         self.network = Network(self._engine)
@@ -238,7 +238,7 @@ class World:
     async def _main(self, scenario: Callable[[World], Awaitable[T]], values: list[T]) -> None:
         trio.socket.set_custom_socket_factory(SimSocketFactory(self._engine, self.network))
         trio.socket.set_custom_hostname_resolver(SimResolver(self.network))
-        with internals.rare_polls():
+        with internals.rare_polls(), internals.no_instruments():
             async with trio.open_nursery() as self._nursery:
                 try:
                     with self._scope:
