@@ -72,18 +72,24 @@ class Turn:
     trio's own gives way each time, and costs a step of the loop for what nobody waits for.
     """
 
+    __slots__ = ("_is_taken", "_waiting")
+
     def __init__(self) -> None:
-        self._lock = trio.Lock()
+        self._is_taken = False
+        self._waiting = trio.lowlevel.ParkingLot()
 
     async def __aenter__(self) -> None:
-        if self._lock.locked():
-            await self._lock.acquire()
+        if self._is_taken:
+            await self._waiting.park()  # whoever leaves hands it over
         else:
             await trio.lowlevel.checkpoint_if_cancelled()
-            self._lock.acquire_nowait()
+            self._is_taken = True
 
     async def __aexit__(self, *_: object) -> None:
-        self._lock.release()
+        if self._waiting:
+            self._waiting.unpark()
+        else:
+            self._is_taken = False
 
 
 @asynccontextmanager

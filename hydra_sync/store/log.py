@@ -106,7 +106,6 @@ class Log(LogView):
         assert batches
         assert not self._read_only
         async with self._turn:
-            await trio.lowlevel.checkpoint_if_cancelled()
             self._require_sound()
             _link_all(self.tip, batches)
             with trio.CancelScope(shield=True):
@@ -116,7 +115,6 @@ class Log(LogView):
         """Append the batch that ``seal`` makes to follow the tip; see `commit`. Nothing else comes between."""
         assert not self._read_only
         async with self._turn:
-            await trio.lowlevel.checkpoint_if_cancelled()
             self._require_sound()
             batch = seal(self.tip)
             link(self.tip, batch)
@@ -138,7 +136,6 @@ class Log(LogView):
         """
         assert not self._read_only
         async with self._turn:
-            await trio.lowlevel.checkpoint_if_cancelled()
             self._require_sound()
             end = await self._branch_point(at)
             _link_all(end.tip, batches)

@@ -142,7 +142,7 @@ class Cluster:
 
     def remembers(self, alias: str) -> bool:
         """Whether, besides, its disk keeps whatever was durable on it."""
-        return self.is_sound(alias) and alias not in self.forgetful
+        return alias not in self.hostile and alias not in self.damaged and alias not in self.forgetful
 
     def forgets(self, alias: str) -> None:
         """A member's disk loses, or will lose, what was durable on it."""
