@@ -230,9 +230,8 @@ class Replicator:
         for session in self.sessions.values():
             if session.state is State.CLOSED:
                 continue
-            for serving in list(session.serving.values()):
-                if serving.fetch.log == log:
-                    effects += self._serve(session, serving)
+            for serving in [serving for serving in session.serving.values() if serving.fetch.log == log]:
+                effects += self._serve(session, serving)
         return effects + self._fetcher.appended(log, tip, now) + self.agreement.appended(log, now)
 
     def orphaned(self, log: MemberKey, events: SeqRange) -> list[Effect]:

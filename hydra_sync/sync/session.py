@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from hydra_sync.chain import Tip
 from hydra_sync.errors import PeerError
@@ -109,7 +109,7 @@ class Session:
         """The peer sent records up to ``tip``: whoever sends them holds them, durably (design: 3, 2)."""
         shown = self.shown.get(log)
         if shown is not None and tip.next_seq > shown.tip.next_seq:
-            self.shown[log] = replace(shown, tip=tip)
+            self.shown[log] = LogTip(log, tip, shown.first_seq, shown.holes, shown.state)
 
     def receive(self, message: Message) -> None:
         """Step the state machine. Raises `PeerError` for a message out of place."""
@@ -147,10 +147,9 @@ class Session:
         if self.state is State.CLOSED:
             return math.inf
         frame = math.inf if self.frame_since is None else self.frame_since + FRAME_S
-        due = min(self.heard_at + SILENCE_S, self.probe_until, frame)
-        if self.state is State.SYNCING:
-            return min(due, max(self.heard_at, self.pinged_at) + PING_S)
-        return min(due, self.opened_at + HANDSHAKE_S)
+        if self.state is State.SYNCING:  # a ping is due before there was silence for too long
+            return min(self.probe_until, frame, self.heard_at + SILENCE_S, max(self.heard_at, self.pinged_at) + PING_S)
+        return min(self.probe_until, frame, self.heard_at + SILENCE_S, self.opened_at + HANDSHAKE_S)
 
     def _ping(self, now: float) -> Send:
         self.pinged_at = now

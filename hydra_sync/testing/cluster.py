@@ -176,7 +176,7 @@ class Cluster:
     def count_tasks(self) -> Counter[str]:
         """How many tasks each host has."""
         counts: Counter[str] = Counter()
-        for task in internals.Run.current().all_tasks():
+        for task in internals.Run.current().tasks:  # in any order: they are counted
             incarnation = incarnation_of(task)
             if incarnation is not None and not incarnation.dead:
                 counts[incarnation.host] += 1
