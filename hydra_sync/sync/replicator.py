@@ -17,7 +17,6 @@ from hydra_sync.errors import PeerError
 from hydra_sync.fork import ForkProof
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
 from hydra_sync.limits import (
-    NEWS_S,
     NEWS_S_MIN,
     SHUN_S,
     TEXT_BYTES_MAX,

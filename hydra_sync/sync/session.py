@@ -45,7 +45,7 @@ class Session:
     unshown: dict[MemberKey, None] = field(default_factory=dict)
     """Logs of which the peer is to be told at once."""
     moved: dict[MemberKey, float] = field(default_factory=dict)
-    """Logs whose tip moved since the peer was last told, and when: news that can wait for `NEWS_S`, the oldest first."""
+    """Logs whose tip moved since the peer was last told, and when, the oldest first: news that can wait."""
     moved_told_at: float = -math.inf
     """When the peer was last told of some."""
     word_due: bool = False

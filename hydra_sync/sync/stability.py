@@ -58,7 +58,7 @@ class Stability:
         if log != self._me and mine.tip.next_seq > known and _counts(mine, tip):
             stops.append(mine.durable_stop)
         for peer, shown in self._receipts.get(log, _NOBODY).items():
-            if shown.tip.next_seq > known and peer != log and peer != self._me and _counts(shown, tip):
+            if shown.tip.next_seq > known and peer not in (log, self._me) and _counts(shown, tip):
                 stops.append(shown.durable_stop)
         stops.sort()
         reach = 0

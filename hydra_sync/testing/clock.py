@@ -116,8 +116,7 @@ class EventClock(trio.abc.Clock):
         self._interrupted = False
         while queue and queue[0][0] <= due_ns:
             time_ns, _, act, args = heappop(queue)
-            if time_ns > self.now_ns:
-                self.now_ns = time_ns
+            self.now_ns = max(self.now_ns, time_ns)
             try:
                 act(*args)
             except BaseException as error:  # it is raised where the world is run

@@ -136,7 +136,7 @@ class Endpoint:
     def room(self) -> int:
         """Bytes that may be sent now."""
         room = WINDOW_BYTES - self.unacknowledged
-        return room if room > 0 else 0
+        return max(0, room)
 
     def send(self, data: bytes) -> None:
         """Put a segment on its way."""
