@@ -6,7 +6,7 @@ It does for each event what no node can leave out, and nothing else: the author 
 sends it to all others; each of these parses and checks it, syncs it, and shows its author how far it is; the
 author tells all when a majority has it. These are the formats, the sockets and the disks of the simulation, with
 the trace on. There are no tasks but those that read, no other decisions, no recovery, no flow control, no
-applications and no invariants. Five nodes, so each event takes 12 frames and 5 syncs.
+applications and no invariants. With five nodes, an event takes 12 frames and 5 syncs.
 """
 
 from __future__ import annotations
