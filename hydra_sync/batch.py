@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from hydra_sync import cose as envelope
@@ -32,6 +33,7 @@ from hydra_sync.limits import (
     EVENTS_PER_BATCH_MAX,
     HASH_BYTES,
     HEADER_BYTES_MAX,
+    MEMBERS_MAX,
     UINT_MAX,
 )
 from hydra_sync.ranges import SeqRange
@@ -67,14 +69,14 @@ class Header:
     time_us: int
     prev_hash: bytes
     body_hash: bytes
+    stop: int = field(init=False, repr=False, compare=False)  # kept, because nothing else is asked for so often
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stop", self.first_seq + self.count)
 
     @property
     def range(self) -> SeqRange:
         return SeqRange(self.first_seq, self.stop)
-
-    @property
-    def stop(self) -> int:
-        return self.first_seq + self.count
 
     def encode(self) -> bytes:
         return encode(
@@ -139,7 +141,8 @@ class Batch:
 
     def verify(self, network: NetworkId, author: MemberKey) -> None:
         """Raise `SignatureError` unless ``author`` signed this batch for ``network``."""
-        self.signed_header.verify(network, author)
+        payload, signature = envelope.split(self.cose)
+        verify(author, _signed_bytes(network, author, payload), signature)
 
 
 def body_size(events: Sequence[bytes]) -> int:
@@ -222,8 +225,12 @@ def parse_batches(data: bytes) -> Iterator[Batch]:
 
 
 def _signed_bytes(network: NetworkId, author: MemberKey, payload: bytes) -> bytes:
-    aad = encode(["hydra-sync batch", FORMAT_VERSION, network, author])
-    return cose_signed_bytes(aad, payload)
+    return cose_signed_bytes(_aad(network, author), payload)
+
+
+@lru_cache(MEMBERS_MAX)
+def _aad(network: NetworkId, author: MemberKey) -> bytes:
+    return encode(["hydra-sync batch", FORMAT_VERSION, network, author])
 
 
 def _parse_cose(cose: bytes) -> Header:

@@ -28,7 +28,8 @@ class Tip:
     @classmethod
     def after(cls, batch: Batch | SignedHeader) -> Tip:
         """The tip of a log whose last batch is this one."""
-        return cls(batch.header.epoch, batch.header.stop, batch.hash)
+        header = batch.header
+        return cls(header.epoch, header.stop, batch.hash)
 
 
 EMPTY: Final = Tip(0, 0, GENESIS_HASH)

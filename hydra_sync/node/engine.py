@@ -38,6 +38,7 @@ from hydra_sync.sync import (
     Effect,
     EndFounding,
     Explain,
+    Fetched,
     Forked,
     KeepProof,
     Locate,
@@ -53,7 +54,7 @@ from hydra_sync.sync import (
     Started,
     TipsDue,
 )
-from hydra_sync.tasks import Signal
+from hydra_sync.tasks import Flag, Signal
 from hydra_sync.version import AGENT
 from hydra_sync.wire import GoodbyeReason, Hello, LogTip, Role
 
@@ -107,13 +108,13 @@ class Engine:
         self._at_hand: deque[tuple[Read, Sequence[Batch]]] = deque()
         """Reads that were answered from memory, for the core to take when it has said all that it has to."""
         self._appends: dict[MemberKey, deque[Append]] = {member: deque() for member in config.keys}
-        self._append_due = {member: trio.Event() for member in config.keys}
+        self._append_due = {member: Flag() for member in config.keys}
         self.has_begun = store.checkpoint is None
         """Whether our own log begins as it is to: the application may append."""
         self.origins: Final[dict[MemberKey, bytes]] = {}
         """Of each log whose first event is here, what it comes from; see `checkpoints`."""
         self._persists: deque[Persist | EndFounding | KeepProof] = deque()
-        self._persist_due = trio.Event()
+        self._persist_due = Flag()
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -231,7 +232,17 @@ class Engine:
             link.read_soon(read)
 
     def _take_notice(self, notice: Notice) -> None:  # noqa: C901  one case a notice
-        if isinstance(notice, OwnLogAhead):
+        kind = type(notice)  # nearly all are of the first four, and there are many
+        if kind is Advanced:
+            if self.refused:
+                self.refused.pop(notice.log, None)  # type: ignore[union-attr]  # as `kind` says
+        elif kind is Fetched:
+            pass
+        elif kind is Receipt:
+            self.receipts_changed.fire()
+        elif kind is BecameStable:
+            self.stable_changed.fire()
+        elif isinstance(notice, OwnLogAhead):
             self.halted = (
                 f"{self.config.alias(notice.peer)} proved that this node's own log once reached seq {notice.next_seq}, "
                 f"beyond what the store holds: appending would fork it. The disk lost data or is an old copy: "
@@ -254,14 +265,8 @@ class Engine:
                 self.started.fire()
         elif isinstance(notice, Started):
             self.started.fire()
-        elif isinstance(notice, BecameStable):
-            self.stable_changed.fire()
         elif isinstance(notice, AppendRefused):
             self.refused[notice.log] = None
-        elif isinstance(notice, Advanced):
-            self.refused.pop(notice.log, None)
-        elif isinstance(notice, Receipt):
-            self.receipts_changed.fire()
         elif isinstance(notice, Connected) and not notice.tool:
             self.links_changed.fire()
             self._note_address(notice.peer)
@@ -313,8 +318,7 @@ class Engine:
         log = self.store.log(member)
         waiting = self._appends[member]
         while True:
-            if not waiting:
-                self._append_due[member] = trio.Event()
+            while not waiting:
                 await self._append_due[member].wait()
             batches = _take(waiting, COMMIT_BYTES_MAX, log.tip.next_seq)
             first_seq = batches[0].header.first_seq
@@ -336,8 +340,7 @@ class Engine:
     async def _persist(self) -> None:
         """Make durable what we promised and what is said of our store, in the order in which it was decided."""
         while True:
-            if not self._persists:
-                self._persist_due = trio.Event()
+            while not self._persists:
                 await self._persist_due.wait()
             effect = self._persists.popleft()
             if isinstance(effect, EndFounding):

@@ -14,6 +14,7 @@ from hydra_sync.errors import PeerError
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import OUTBOX_BYTES_LOW, OUTBOX_BYTES_MAX
 from hydra_sync.sync import Effect, Read, Replicator
+from hydra_sync.tasks import Flag
 from hydra_sync.wire import FrameReader, Goodbye, GoodbyeReason, Message, encode_frame
 
 __all__ = ["Host", "Link"]
@@ -51,11 +52,12 @@ class Link:
         self._frames: deque[bytes] = deque()
         self._frame_bytes = 0
         self._reads: deque[Read] = deque()
-        self._writable = trio.Event()
-        self._readable = trio.Event()
-        self._drained = trio.Event()
+        self._writable = Flag()
+        self._readable = Flag()
+        self._drained = Flag()
         self._scope = trio.CancelScope()
         self._serving = False
+        self._tips_due = False
         self._closing = False
         self._introduced = False
         self._why = "the connection was closed"
@@ -99,6 +101,7 @@ class Link:
 
     def tips_due(self) -> None:
         """The writer takes the latest tips once everything before is written."""
+        self._tips_due = True
         self._writable.set()
 
     @property
@@ -133,7 +136,7 @@ class Link:
             try:
                 for message in frames.feed(bytes(data)):
                     self._host.perform(replicator.receive(self.number, message, now))
-                    if isinstance(message, Goodbye) and not self._closing:
+                    if type(message) is Goodbye and not self._closing:
                         self.goodbye = message.reason
                         self.close(f"it said goodbye: {message.text or message.reason.name.lower()}")
                         return
@@ -151,28 +154,29 @@ class Link:
 
     async def _write_frames(self) -> None:
         while True:
-            if not self._frames and not self._closing and (tips := self._host.replicator.take_tips(self.number)):
-                self.send(tips)
+            if self._tips_due and not self._frames and not self._closing:
+                tips = self._host.replicator.take_tips(self.number, trio.current_time())
+                if tips is None:
+                    self._tips_due = False
+                else:
+                    self.send(tips)
             if not self._frames:
                 if self._closing:
                     return
-                self._writable = trio.Event()
                 await self._writable.wait()
                 continue
             frame = self._frames.popleft()
             await self._stream.send_all(frame)
             self._frame_bytes -= len(frame)
-            if self._frame_bytes <= OUTBOX_BYTES_LOW:
+            if self._reads and self._frame_bytes <= OUTBOX_BYTES_LOW:
                 self._drained.set()
 
     async def _serve(self) -> None:
         while True:
             if not self._reads:
-                self._readable = trio.Event()
                 await self._readable.wait()
                 continue
             while self._frame_bytes > OUTBOX_BYTES_LOW:
-                self._drained = trio.Event()
                 await self._drained.wait()
             read = self._reads.popleft()
             session = self._host.replicator.sessions.get(self.number)

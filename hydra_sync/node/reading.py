@@ -94,11 +94,13 @@ class Events:
 
     async def __anext__(self) -> Event:
         while not self._ready:
-            self._look_for_orphans()
+            if self._orphans_seen < len(self._orphaned):
+                self._look_for_orphans()
             if self._stop is not None and self._next >= self._stop:
                 raise StopAsyncIteration
             await self._fill(self._stop)
-        self._look_for_orphans()
+        if self._orphans_seen < len(self._orphaned):
+            self._look_for_orphans()
         event = self._ready.popleft()
         self._given = event.seq + 1
         return event

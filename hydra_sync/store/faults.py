@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from hydra_sync.errors import StoreError, StoreFullError
@@ -27,17 +25,29 @@ def is_refusal(error: OSError) -> bool:
     return error.errno in _REFUSALS
 
 
-@contextmanager
-def translated(doing: str, *, may_be_full: bool = True) -> Iterator[None]:
+class translated:  # noqa: N801  to be used as one uses a function
     """Raise `StoreFullError` or `StoreError`, saying what was being done, in place of an `OSError`.
 
-    A sync may not be full: after it failed nothing is known, whatever the reason (``may_be_full``).
-    Too many open files are met before anything is begun, even a sync.
+    ``doing`` may have a place for ``what`` it is done to. A sync may not be full: after it failed nothing
+    is known, whatever the reason (``may_be_full``). Too many open files are met before anything is begun,
+    even a sync.
     """
-    try:
-        yield
-    except OSError as error:
-        cause = (_REFUSALS if may_be_full else _TOO_MANY_FILES).get(error.errno or 0)
+
+    __slots__ = ("_doing", "_may_be_full", "_what")
+
+    def __init__(self, doing: str, what: object = "", *, may_be_full: bool = True) -> None:
+        self._doing = doing
+        self._what = what
+        self._may_be_full = may_be_full
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if not isinstance(error, OSError):
+            return
+        doing = self._doing.format(self._what) if self._what else self._doing
+        cause = (_REFUSALS if self._may_be_full else _TOO_MANY_FILES).get(error.errno or 0)
         if cause is not None:
             raise StoreFullError(f"{doing}: {cause}") from error
         raise StoreError(f"{doing}: {error}") from error

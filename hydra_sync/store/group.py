@@ -11,6 +11,7 @@ import trio
 
 from hydra_sync.errors import StoreError
 from hydra_sync.limits import PENDING_BYTES_MAX
+from hydra_sync.tasks import Flag, Signal, Turn
 
 __all__ = ["GroupCommit", "Piece"]
 
@@ -48,9 +49,9 @@ class GroupCommit(Generic[T]):
         self._count_max = count_max
         self._queue: deque[Piece[T]] = deque()
         self._pending_bytes = 0
-        self._door = trio.Lock()  # first come, first served, also for those who wait for room
-        self._arrived = trio.Event()
-        self._settled = trio.Event()
+        self._door = Turn()  # first come, first served, also for those who wait for room
+        self._arrived = Flag()
+        self._settled = Signal()
         self._closed = False
 
     async def submit(self, pieces: Sequence[Piece[T]]) -> None:
@@ -74,7 +75,6 @@ class GroupCommit(Generic[T]):
         try:
             while True:
                 while not self._queue:
-                    self._arrived = trio.Event()
                     await self._arrived.wait()
                 group = self._next_group()
                 try:
@@ -124,8 +124,7 @@ class GroupCommit(Generic[T]):
             self._pending_bytes -= piece.size
             piece.error = error
             piece.settled.set()
-        self._settled.set()
-        self._settled = trio.Event()
+        self._settled.fire()
 
 
 def _again(error: StoreError) -> StoreError:

@@ -22,6 +22,7 @@ from hydra_sync.store.opening import Loss, Opened, no_matter, open_segments
 from hydra_sync.store.quarantine import Part, keep
 from hydra_sync.store.segment import Segment
 from hydra_sync.store.view import LogView
+from hydra_sync.tasks import Turn
 
 __all__ = ["Log", "open_log"]
 
@@ -72,7 +73,7 @@ class Log(LogView):
         self._segment_bytes = segment_bytes
         self._segment: Segment | None = None
         self._flushed: Mark | None = None
-        self._turn = trio.Lock()
+        self._turn = Turn()
 
     async def attach(self, opened: Opened, orphans: SeqRange | None = None) -> None:
         """Show what was opened and take over its tail: the second half of `open_log`, and of a cut."""
@@ -105,7 +106,6 @@ class Log(LogView):
         assert batches
         assert not self._read_only
         async with self._turn:
-            await trio.lowlevel.checkpoint_if_cancelled()
             self._require_sound()
             _link_all(self.tip, batches)
             with trio.CancelScope(shield=True):
@@ -115,7 +115,6 @@ class Log(LogView):
         """Append the batch that ``seal`` makes to follow the tip; see `commit`. Nothing else comes between."""
         assert not self._read_only
         async with self._turn:
-            await trio.lowlevel.checkpoint_if_cancelled()
             self._require_sound()
             batch = seal(self.tip)
             link(self.tip, batch)
@@ -137,7 +136,6 @@ class Log(LogView):
         """
         assert not self._read_only
         async with self._turn:
-            await trio.lowlevel.checkpoint_if_cancelled()
             self._require_sound()
             end = await self._branch_point(at)
             _link_all(end.tip, batches)
@@ -244,7 +242,7 @@ class Log(LogView):
             self._require_sound()
 
     async def _write(self, batches: Sequence[Batch]) -> None:
-        data = b"".join(batch.record for batch in batches)
+        data = b"".join([batch.record for batch in batches])
         with self._poisoning():
             segment = await self._segment_for(len(data), batches[0].header.first_seq)
             await segment.reserve(len(data))

@@ -79,7 +79,7 @@ class Segment:
 
     async def write(self, data: bytes) -> None:
         """Put ``data`` behind what is there; durable on return."""
-        with translated(f"writing {self.path}"):
+        with translated("writing {}", self.path):
             await self.file.write_at(self.offset, data)
         await self._sync()
         self.offset += len(data)
@@ -96,5 +96,5 @@ class Segment:
             self._is_sealed = True
 
     async def _sync(self) -> None:
-        with translated(f"syncing {self.path}", may_be_full=False):
+        with translated("syncing {}", self.path, may_be_full=False):
             await self.file.sync()

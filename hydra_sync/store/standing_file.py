@@ -15,6 +15,7 @@ from hydra_sync.store.faults import translated
 from hydra_sync.store.files import read_file, replace_file
 from hydra_sync.store.layout import LogPlace
 from hydra_sync.store.standing import STANDING_BYTES_MAX, encode_standing, parse_standing
+from hydra_sync.tasks import Turn
 
 __all__ = ["StandingFile", "read_standing", "write_standing"]
 
@@ -67,7 +68,7 @@ class StandingFile:
         """Why it cannot be changed any more, if so."""
         self._disk = disk
         self._place = place
-        self._turn = trio.Lock()
+        self._turn = Turn()
 
     @classmethod
     async def open(cls, disk: Disk, place: LogPlace, *, read_only: bool) -> StandingFile:

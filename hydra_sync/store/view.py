@@ -23,6 +23,7 @@ from hydra_sync.store.reading import Hole, Reader
 from hydra_sync.store.recent import Recent
 from hydra_sync.store.survey import Survey, survey_tail
 from hydra_sync.store.turns import Turns
+from hydra_sync.tasks import Signal
 
 __all__ = ["LogView"]
 
@@ -40,7 +41,7 @@ class LogView:
         self._holes: list[SeqRange] = []
         self._failure: str | None = None
         self._turns = Turns()
-        self._changed = trio.Event()
+        self._changed = Signal()
         self._callbacks: list[Callable[[Tip], None]] = []
         self._orphan_callbacks: list[Callable[[SeqRange], None]] = []
         self._damage_callbacks: list[Callable[[], None]] = []
@@ -182,17 +183,17 @@ class LogView:
 
     def look_again(self) -> None:
         """Let all who wait look at the log again: something else about it has changed."""
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.fire()
 
     def _orphan(self, events: SeqRange) -> None:
         for callback in self._orphan_callbacks:
             callback(events)
 
     def _wake(self) -> None:
+        tip = self._end.tip
         for callback in self._callbacks:
-            callback(self.tip)
-        self.look_again()
+            callback(tip)
+        self._changed.fire()
 
     async def read(self, start_seq: int, stop_seq: int, bytes_max: int) -> list[Batch]:
         """Whole batches, from the one that holds ``start_seq`` on, none of them beginning at ``stop_seq`` or later.

@@ -131,7 +131,9 @@ class Agreement:
         if self._forked_at(log) is not None:
             return replace(held, state=LogState.FORKED)
         if log != self.me:
-            return replace(held, tip=self.witness.counted(log, held.tip), state=self.witness.state(log, held.tip))
+            tip, state = self.witness.counted(log, held.tip), self.witness.state(log, held.tip)
+            same = tip is held.tip and state is held.state  # nearly always, and a copy costs more than all else here
+            return held if same else replace(held, tip=tip, state=state)
         if self.is_ready:
             return held
         lost, founding = self.witness.standings[log].amnesiac, self.witness.founding
@@ -182,7 +184,10 @@ class Agreement:
 
     def restable(self, log: MemberKey) -> list[Effect]:
         """Look how far a log is stable now."""
-        reach = self.stability.update(self._held[log].tip, self.shown(log), self._forked_at(log))
+        tip = self._held[log].tip
+        if tip.next_seq <= self.stability.stable.get(log, 0):
+            return []  # all that we hold is
+        reach = self.stability.update(tip, self.shown(log), self._forked_at(log))
         if reach is None:
             return []
         effects: list[Effect] = [BecameStable(log, reach)]

@@ -401,9 +401,12 @@ class Fetcher:
         if state.is_troubled or (state.asked and state.log == self._me) or self._forked_at(state.log) is not None:
             return False
         if state.log == self._me:  # of a later epoch, a shorter log is ahead of ours, too
-            own = order(self._held[self._me].tip)
-            tips = (self._sessions[link].shown.get(self._me) for link in self._nodes.values())
-            return not any(shown is not None and order(shown.tip) > own for shown in tips)
+            own = self._held[self._me].tip
+            for link in self._nodes.values():
+                shown = self._sessions[link].shown.get(self._me)
+                if shown is not None and shown.tip is not own and order(shown.tip) > order(own):
+                    return False
+            return True
         live = state.asked[0] if len(state.asked) == 1 else None
         if live is None or not live.live or live.cancelled or self._nodes.get(state.log) != live.link:
             return False

@@ -29,12 +29,10 @@ class ForkNews:
         self._forks: Final = Forks(network, tuple(members))
         self._nodes = nodes
         self._told: Counter[MemberKey] = Counter()
+        self.position: Final = self._forks.position
+        """From which seq on a log is refused, if it is forked."""
         for proof in known:
             self._forks.learn(proof)
-
-    def position(self, log: MemberKey) -> int | None:
-        """From which seq on a log is refused, if it is forked."""
-        return self._forks.position(log)
 
     def introduced(self, link: int) -> list[Effect]:
         """A member's node is here: it is to know what we know."""

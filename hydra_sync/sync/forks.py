@@ -51,8 +51,8 @@ class Forks:
 
     def position(self, log: MemberKey) -> int | None:
         """The lowest seq at which ``log`` is known to be in conflict: below it is kept, from it on refused."""
-        verdict = self.verdict(log)
-        return None if verdict is None else verdict.seq
+        known = self._known.get(log)
+        return None if known is None else known.verdict.seq
 
     def learn(self, proof: ForkProof) -> bool:
         """Take a proof, whoever it is from; True if it changed what is known, and is to be stored and told.

@@ -17,6 +17,7 @@ from hydra_sync.errors import PeerError
 from hydra_sync.fork import ForkProof
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
 from hydra_sync.limits import (
+    NEWS_S_MIN,
     PROCESSES_MAX,
     SHUN_S,
     TEXT_BYTES_MAX,
@@ -230,13 +231,12 @@ class Replicator:
         if log == self.me:
             self._receipts.extend(tip)
         effects: list[Effect] = [Advanced(log, tip.next_seq)]
-        effects += self._show_author(log)
+        effects += self._show_author(log, now)
         for session in self.sessions.values():
             if session.state is State.CLOSED:
                 continue
-            for serving in list(session.serving.values()):
-                if serving.fetch.log == log:
-                    effects += self._serve(session, serving)
+            for serving in [serving for serving in session.serving.values() if serving.fetch.log == log]:
+                effects += self._serve(session, serving)
         return effects + self._fetcher.appended(log, tip, now) + self.agreement.appended(log, now)
 
     def orphaned(self, log: MemberKey, events: SeqRange) -> list[Effect]:
@@ -278,7 +278,7 @@ class Replicator:
         """Everybody is to see what we hold of this log now."""
         return [session.show(log) for session in self._told()]
 
-    def _show_author(self, log: MemberKey) -> list[Effect]:
+    def _show_author(self, log: MemberKey, now: float) -> list[Effect]:
         """The log's author is to see at once that we hold more of it: that is its receipt. Others can wait.
 
         While we are connected to the author, so are they, as a rule; and whom we send the records knows
@@ -288,9 +288,10 @@ class Replicator:
         due: list[Effect] = []
         for session in self._told():
             if alone or (session.peer == log and session.is_node):
+                session.moved.pop(log, None)
                 due.append(session.show(log))
             else:
-                session.moved[log] = None
+                session.moved.setdefault(log, now)
         return due
 
     def _told(self) -> list[Session]:
@@ -320,26 +321,32 @@ class Replicator:
                     effects += self._drop(session.link, effect.goodbye.reason, effect.goodbye.text)
                 else:
                     effects.append(effect)
-            if session.moved and session.state is not State.CLOSED:
-                session.unshown |= session.moved
-                session.moved.clear()
-                effects.append(TipsDue(session.link))
+            if session.news_due(now):
+                effects.append(self._show_moved(session, now))
         return effects + self.agreement.tick(now) + self._fetcher.plan_all(now)
+
+    @staticmethod
+    def _show_moved(session: Session, now: float) -> TipsDue:
+        session.unshown.update(dict.fromkeys(session.moved))
+        session.moved.clear()
+        session.moved_told_at = now
+        return TipsDue(session.link)
 
     def deadline(self) -> float:
         """When `tick` has something to do that has its time; tips that moved go with any tick."""
         sessions = (session.deadline() for session in self.sessions.values())
         return min((*sessions, self._fetcher.deadline(), self.agreement.deadline()))
 
-    def take_tips(self, link: int) -> Tips | Stable | None:
+    def take_tips(self, link: int, now: float) -> Tips | Stable | None:
         """What the peer on ``link`` has not seen of our tips, to be sent at once; None if it has seen all."""
         session = self.sessions.get(link)
         if session is None or session.state is State.CLOSED:
             return None
         if session.unshown:
-            logs = tuple(self.agreement.shown(log) for log in session.unshown | session.moved)
+            if session.moved and now >= session.moved_told_at + NEWS_S_MIN:
+                self._show_moved(session, now)
+            logs = tuple([self.agreement.shown(log) for log in session.unshown])
             session.unshown.clear()
-            session.moved.clear()
             return Tips(False, logs)
         if session.word_due:
             session.word_due = False

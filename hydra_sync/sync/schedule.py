@@ -149,14 +149,10 @@ class LogSync:
 
     def deadline(self) -> float:
         """When `plan` should run again though nothing happened."""
-        return min(
-            (
-                *(asked.deadline for asked in self.asked if not asked.cancelled),
-                *self.refused_until.values(),
-                *(time for time in (self.overtake_at, self.paused_until) if time not in (None, -math.inf)),
-            ),
-            default=math.inf,
-        )
+        times = [asked.deadline for asked in self.asked if not asked.cancelled]
+        times += self.refused_until.values()
+        times += [time for time in (self.overtake_at, self.paused_until) if time not in (None, -math.inf)]
+        return min(times, default=math.inf)
 
 
 def plan(state: LogSync, sources: Sequence[Source], now: float, *, ranges_free: int) -> Plan:

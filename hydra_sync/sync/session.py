@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from hydra_sync.chain import Tip
 from hydra_sync.errors import PeerError
 from hydra_sync.identity import MemberKey
-from hydra_sync.limits import FETCHES_PER_SESSION_MAX, FRAME_S, HANDSHAKE_S, PING_S, PROBE_S, PROGRESS_BYTES, SILENCE_S
+from hydra_sync.limits import (
+    FETCHES_PER_SESSION_MAX,
+    FRAME_S,
+    HANDSHAKE_S,
+    NEWS_S,
+    PING_S,
+    PROBE_S,
+    PROGRESS_BYTES,
+    SILENCE_S,
+)
 from hydra_sync.sync.effects import Drop, Effect, Send, TipsDue
 from hydra_sync.sync.serving import Serving
 from hydra_sync.sync.transitions import State, next_state
@@ -35,8 +44,10 @@ class Session:
     serving: dict[int, Serving] = field(default_factory=dict)
     unshown: dict[MemberKey, None] = field(default_factory=dict)
     """Logs of which the peer is to be told at once."""
-    moved: dict[MemberKey, None] = field(default_factory=dict)
-    """Logs whose tip moved since the peer was last told: news that can wait for the next `tick`."""
+    moved: dict[MemberKey, float] = field(default_factory=dict)
+    """Logs whose tip moved since the peer was last told, and when, the oldest first: news that can wait."""
+    moved_told_at: float = -math.inf
+    """When the peer was last told of some."""
     word_due: bool = False
     """Whether the peer is to be told how far our own log is stable."""
     tips_sent: bool = False
@@ -106,11 +117,17 @@ class Session:
         self.unshown[log] = None
         return TipsDue(self.link)
 
+    def news_due(self, now: float) -> bool:
+        """Whether some of what moved has waited long enough."""
+        if not self.moved or self.state is State.CLOSED:
+            return False
+        return now >= next(iter(self.moved.values())) + NEWS_S
+
     def saw(self, log: MemberKey, tip: Tip) -> None:
         """The peer sent records up to ``tip``: whoever sends them holds them, durably (design: 3, 2)."""
         shown = self.shown.get(log)
         if shown is not None and tip.next_seq > shown.tip.next_seq:
-            self.shown[log] = replace(shown, tip=tip)
+            self.shown[log] = LogTip(log, tip, shown.first_seq, shown.holes, shown.state)
 
     def receive(self, message: Message) -> None:
         """Step the state machine. Raises `PeerError` for a message out of place."""
@@ -148,10 +165,9 @@ class Session:
         if self.state is State.CLOSED:
             return math.inf
         frame = math.inf if self.frame_since is None else self.frame_since + FRAME_S
-        due = min(self.heard_at + SILENCE_S, self.probe_until, frame)
-        if self.state is State.SYNCING:
-            return min(due, max(self.heard_at, self.pinged_at) + PING_S)
-        return min(due, self.opened_at + HANDSHAKE_S)
+        if self.state is State.SYNCING:  # a ping is due before there was silence for too long
+            return min(self.probe_until, frame, self.heard_at + SILENCE_S, max(self.heard_at, self.pinged_at) + PING_S)
+        return min(self.probe_until, frame, self.heard_at + SILENCE_S, self.opened_at + HANDSHAKE_S)
 
     def _ping(self, now: float) -> Send:
         self.pinged_at = now

@@ -12,6 +12,7 @@ is not there, they count themselves.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from hydra_sync.chain import Tip
 from hydra_sync.epoch import majority
@@ -19,6 +20,8 @@ from hydra_sync.identity import MemberKey
 from hydra_sync.wire import LogState, LogTip
 
 __all__ = ["Stability"]
+
+_NOBODY: Final[Mapping[MemberKey, LogTip]] = {}
 
 
 class Stability:
@@ -50,9 +53,14 @@ class Stability:
         Nothing is stable where the author signed two histories.
         """
         log = mine.log
-        receipts: Mapping[MemberKey, LogTip] = self._receipts.get(log, {})
-        counted = [shown for peer, shown in receipts.items() if peer not in {log, self._me}]
-        stops = sorted(s.durable_stop for s in (*counted, *([] if log == self._me else [mine])) if _counts(s, tip))
+        known = self.stable.get(log, 0)
+        stops = []  # those that are news: a loop, because it is run for every message of every peer
+        if log != self._me and mine.tip.next_seq > known and _counts(mine, tip):
+            stops.append(mine.durable_stop)
+        for peer, shown in self._receipts.get(log, _NOBODY).items():
+            if shown.tip.next_seq > known and peer not in (log, self._me) and _counts(shown, tip):
+                stops.append(shown.durable_stop)
+        stops.sort()
         reach = 0
         if not self._others_needed:
             reach = tip.next_seq
@@ -62,7 +70,7 @@ class Stability:
         if epoch == tip.epoch:
             reach = max(reach, told)
         reach = min(reach, tip.next_seq if forked_at is None else min(tip.next_seq, forked_at))
-        if reach <= self.stable.get(log, 0):
+        if reach <= known:
             return None
         self.stable[log] = reach
         return reach
@@ -70,5 +78,6 @@ class Stability:
 
 def _counts(shown: LogTip, tip: Tip) -> bool:
     """Whether a tip counts for our branch of the log. Within an epoch a correct author has one history only."""
-    is_other = shown.tip.next_seq == tip.next_seq and shown.tip.hash != tip.hash
-    return shown.state is LogState.OK and shown.tip.epoch == tip.epoch and not is_other
+    theirs = shown.tip
+    is_other = theirs.next_seq == tip.next_seq and theirs.hash != tip.hash
+    return shown.state is LogState.OK and theirs.epoch == tip.epoch and not is_other

@@ -22,9 +22,21 @@ from trio import _threads
 from trio._core import _run
 from trio.lowlevel import Task
 
-from hydra_sync.errors import HydraSyncError
+from hydra_sync.errors import HydraSyncError, UsageError
 
-__all__ = ["Run", "TrioChangedError", "check", "own_schedule", "task_number", "unshield", "own_threads"]
+__all__ = [
+    "Run",
+    "TrioChangedError",
+    "check",
+    "no_instruments",
+    "own_schedule",
+    "own_threads",
+    "rare_polls",
+    "task_number",
+    "unshield",
+]
+
+_POLL_TURNS: Final = 256  # some milliseconds
 
 AbortFunction = Callable[[Callable[[], None]], trio.lowlevel.Abort]
 
@@ -64,9 +76,9 @@ class Run:
         runner = _run.GLOBAL_RUN_CONTEXT.runner
         return cls(runner.runq, runner.waiting_for_idle, runner.tasks)
 
-    def idle_cushion(self) -> float | None:
-        """What the first `trio.testing.wait_all_tasks_blocked` waits for, or None without any."""
-        return next(iter(self.idle_waiters))[0] if self.idle_waiters else None
+    def idle_cushion(self) -> float:
+        """What the first `trio.testing.wait_all_tasks_blocked` waits for; there must be one in ``idle_waiters``."""
+        return next(iter(self.idle_waiters))[0]
 
 
 @contextmanager
@@ -99,6 +111,50 @@ def own_threads(refuse: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         setattr(_threads, "start_thread_soon", real)
+
+
+@contextmanager
+def rare_polls() -> Iterator[None]:
+    """Ask the operating system for events only now and then: nothing real is waited for, but Ctrl-C.
+
+    To be entered in a `trio.run`, which polls in each turn of its loop; that is a system call.
+    """
+    manager = _run.GLOBAL_RUN_CONTEXT.runner.io_manager
+    kind = type(manager)
+    poll = manager.get_events
+    turns = 0
+
+    def get_events(_: object, timeout: float) -> object:
+        nonlocal turns
+        turns += 1
+        return poll(timeout) if timeout or turns % _POLL_TURNS == 0 else ()
+
+    setattr(manager, "__class__", type(kind.__name__, (kind,), {"__slots__": (), "get_events": get_events}))
+    try:
+        yield
+    finally:
+        setattr(manager, "__class__", kind)
+
+
+@contextmanager
+def no_instruments() -> Iterator[None]:
+    """Let trio find quickly that nobody has an instrument: it looks five times a step, in a dictionary written in
+    Python. To be entered in a `trio.run`; with an instrument, nothing is done."""
+    runner = _run.GLOBAL_RUN_CONTEXT.runner
+    instruments = runner.instruments
+    if set(instruments) == {"_all"}:
+        setattr(runner, "instruments", _NoInstruments())
+    try:
+        yield
+    finally:
+        setattr(runner, "instruments", instruments)
+
+
+class _NoInstruments(dict[str, object]):
+    """An empty dictionary, into which nothing can be put."""
+
+    def add_instrument(self, instrument: trio.abc.Instrument) -> None:
+        raise UsageError("instruments cannot be added to a simulated world")
 
 
 def unshield(task: Task) -> None:
@@ -142,6 +198,10 @@ def check() -> None:
         "the run loop gives batches to _r.shuffle": "_r.shuffle(batch)" in loop,
         "the run loop takes tasks from the end of the batch": "task = batch.pop()" in loop,
         "the clock is asked only when nothing is runnable": "runner.clock.deadline_to_sleep_time(deadline)" in loop,
+        "the run loop polls by Runner.io_manager.get_events": (
+            "io_manager" in runner_fields and hasattr(getattr(_run, "TheIOManager"), "get_events")
+        ),
+        "the run loop looks for instruments by their names": '"before_task_step" in runner.instruments' in loop,
         "Runner has runq, waiting_for_idle and tasks": {"runq", "waiting_for_idle", "tasks"} <= runner_fields,
         "Task has _counter, _abort_func, _next_send_fn and _cancel_status": (
             {"_counter", "_abort_func", "_next_send_fn", "_cancel_status"} <= task_fields

@@ -39,6 +39,10 @@ def nanoseconds(seconds: float) -> int:
     return time_ns
 
 
+def _refuse(_: object) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.FAILED
+
+
 class EventClock(trio.abc.Clock):
     """Time passes only here, event by event. ``on_stuck`` and ``on_error`` must wake or cancel some task."""
 
@@ -49,6 +53,7 @@ class EventClock(trio.abc.Clock):
         self._queue: list[tuple[int, int, Callable[..., object], tuple[object, ...]]] = []
         self._serial = 0
         self._interrupted = False
+        self._deadline, self._due_ns = inf, _NEVER  # the one that trio named last
 
     def at(self, time_ns: int, act: Callable[[*Ts], object], *args: *Ts) -> None:
         """Call ``act`` at a time, or now if that has passed; in order of calling among equals.
@@ -70,7 +75,7 @@ class EventClock(trio.abc.Clock):
     async def sleep_uncancelled(self, delay_ns: int) -> None:
         """Wait as for the disk: a cancellation does not cut it short."""
         self.at(self.now_ns + delay_ns, trio.lowlevel.reschedule, trio.lowlevel.current_task())
-        await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
+        await trio.lowlevel.wait_task_rescheduled(_refuse)
 
     def abandon(self) -> None:
         """Forget all events, but let go of those who wait in `sleep_uncancelled`."""
@@ -92,10 +97,11 @@ class EventClock(trio.abc.Clock):
 
         Never raises: trio would die of it.
         """
-        cushion = self._run.idle_cushion()
-        if cushion is not None:  # wait_all_tasks_blocked comes before the passing of time
-            return cushion + 1
-        due_ns = nanoseconds(deadline)
+        if self._run.idle_waiters:  # wait_all_tasks_blocked comes before the passing of time
+            return self._run.idle_cushion() + 1
+        if deadline != self._deadline:
+            self._deadline, self._due_ns = deadline, nanoseconds(deadline)
+        due_ns = self._due_ns
         if self._reached(due_ns):
             return 0
         if due_ns != _NEVER:
@@ -115,7 +121,7 @@ class EventClock(trio.abc.Clock):
                 act(*args)
             except BaseException as error:  # it is raised where the world is run
                 self._on_error(error)
-            if runnable or self._interrupted:
-                return True
             queue = self._queue
+            if self._interrupted or (runnable and not (queue and queue[0][0] <= self.now_ns)):
+                return True  # what happens at one moment wakes all tasks that it wakes at once
         return False

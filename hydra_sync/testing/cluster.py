@@ -150,7 +150,7 @@ class Cluster:
 
     def remembers(self, alias: str) -> bool:
         """Whether, besides, its disk keeps whatever was durable on it."""
-        return self.is_sound(alias) and alias not in self.forgetful
+        return alias not in self.hostile and alias not in self.damaged and alias not in self.forgetful
 
     def forgets(self, alias: str) -> None:
         """A member's disk loses, or will lose, what was durable on it."""
@@ -183,7 +183,7 @@ class Cluster:
     def count_tasks(self) -> Counter[str]:
         """How many tasks each host has."""
         counts: Counter[str] = Counter()
-        for task in internals.Run.current().all_tasks():
+        for task in internals.Run.current().tasks:  # in any order: they are counted
             incarnation = incarnation_of(task)
             if incarnation is not None and not incarnation.dead:
                 counts[incarnation.host] += 1
@@ -383,7 +383,7 @@ class Cluster:
         """A node has given notice of something."""
         for seen in self._watchers:
             seen.append((alias, notice))
-        for noticed in self.invariants.noticed:
+        for noticed in self.invariants.noticed.get(type(notice), ()):
             noticed(alias, notice)
 
     # Inside

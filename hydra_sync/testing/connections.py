@@ -45,17 +45,17 @@ class Waiter:
         if self._task is not None:
             raise trio.BusyResourceError("another task is already doing this with the socket")
         self._task = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
 
-        def abort(_: object) -> Abort:
-            self._task = None
-            return Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
+    def _abort(self, _: object) -> Abort:
+        self._task = None
+        return Abort.SUCCEEDED
 
     def wake(self) -> None:
         """Let go whoever waits, if anyone."""
-        task, self._task = self._task, None
+        task = self._task
         if task is not None:
+            self._task = None
             trio.lowlevel.reschedule(task)
 
 
@@ -135,7 +135,8 @@ class Endpoint:
     @property
     def room(self) -> int:
         """Bytes that may be sent now."""
-        return max(0, WINDOW_BYTES - self.unacknowledged)
+        room = WINDOW_BYTES - self.unacknowledged
+        return max(0, room)
 
     def send(self, data: bytes) -> None:
         """Put a segment on its way."""
@@ -151,7 +152,7 @@ class Endpoint:
 
     def take(self, size: int) -> bytes:
         """Give received bytes to the program; tell the peer when a good part of the window is free."""
-        data = bytes(self.received[:size])
+        data = bytes(self.received) if len(self.received) <= size else bytes(self.received[:size])
         del self.received[:size]
         self.unannounced += len(data)
         if self.unannounced >= WINDOW_BYTES // 4:

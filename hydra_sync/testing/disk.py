@@ -167,7 +167,7 @@ class SimDisk:
     async def write_file(self, node: SimFileNode, path: Path, offset: int, data: bytes) -> None:
         data = bytes(data)
         due = await self._begin("write", path, self.speed.write_ns)
-        effects = effects_of(due)
+        effects = effects_of(due) if due else ()
         if "write_error" in effects:
             self._engine.bit("disk.write_error")
             raise _error(errno.EIO, path)
@@ -177,12 +177,13 @@ class SimDisk:
             self._engine.bit("disk.full")
             raise _error(errno.ENOSPC, path)
         self._platter.write(node, offset, data, self._astray(node, offset) if "misdirect" in effects else 0)
-        await self._end(due)
+        if due:
+            await self._end(due)
 
     async def sync_file(self, node: SimFileNode, path: Path) -> None:
         newest = self._platter.newest
         due = await self._begin("sync", path, self.speed.sync_ns)
-        if "sync_error" in effects_of(due):
+        if due and "sync_error" in effects_of(due):
             lost = self._platter.fail_sync(node, newest, self._stream)
             self._engine.bit("disk.sync_error")
             self._engine.row("sync_error", self._host, (str(path), lost))
@@ -191,7 +192,8 @@ class SimDisk:
             self._engine.bit("disk.sync_lie")
         else:
             self._engine.row("sync", self._host, (str(path), *self._platter.sync(node, newest)))
-        await self._end(due)
+        if due:
+            await self._end(due)
 
     async def truncate_file(self, node: SimFileNode, path: Path, size: int) -> None:
         due = await self._begin("truncate", path, self.speed.entry_ns)
@@ -229,7 +231,7 @@ class SimDisk:
         return owner
 
     def _lying(self, due: tuple[Strike, ...]) -> bool:
-        return self.lies or "sync_lie" in effects_of(due)
+        return self.lies or (bool(due) and "sync_lie" in effects_of(due))
 
     def _room(self, node: SimFileNode, offset: int) -> int | None:
         """How many bytes at ``offset`` may be written before the disk is full; None for any number."""

@@ -17,7 +17,7 @@ from hydra_sync.testing.trace import Data, Trace
 
 __all__ = ["Engine"]
 
-YIELD_ONE_IN: Final = 4
+YIELD_ONE_IN: Final = 16
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Engine:
         self.yields = self.streams["yields"]
 
     async def perhaps_yield(self) -> None:
-        """Let other tasks run before this one goes on, one time in four.
+        """Let other tasks run before this one goes on, one time in sixteen.
 
         trio's real sockets do so every time. In a world it is chance all the same who runs when, and
         every step that is not made makes the run faster.

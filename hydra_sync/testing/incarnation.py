@@ -69,9 +69,8 @@ class Incarnation:
             await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
 
 
-def current_incarnation() -> Incarnation | None:
-    """The one whose code is running, or None in the code of the scenario."""
-    return _current.get()
+current_incarnation = _current.get
+"""The one whose code is running, or None in the code of the scenario."""
 
 
 def incarnation_of(task: Task) -> Incarnation | None:

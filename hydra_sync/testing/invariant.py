@@ -51,6 +51,8 @@ class Invariant:
     needs: ClassVar[tuple[str, ...]] = ()
     stage: ClassVar[int] = 1
     within_s: ClassVar[float] = 60.0
+    notices: ClassVar[tuple[type[Notice], ...]] = ()
+    """The kinds of notice that `noticed` is to be called for."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -78,7 +80,7 @@ class Invariant:
         """A node, asked for its log once more, gives this; see `Cluster.audit`."""
 
     def noticed(self, alias: str, notice: Notice) -> None:
-        """A node gave notice of something."""
+        """A node gave notice of something, of a kind in `notices`."""
 
     def sent(self, source: str, target: str, message: type[Message], frame: bytes) -> None:
         """A node hands a message to its connection with another one."""
@@ -116,7 +118,10 @@ class Invariants:
         self.acknowledged = self._hooks("acknowledged", lambda one: one.acknowledged)
         self.booted = self._hooks("booted", lambda one: one.booted)
         self.reread = self._hooks("reread", lambda one: one.reread)
-        self.noticed = self._hooks("noticed", lambda one: one.noticed)
+        self.noticed: dict[type[Notice], tuple[Callable[[str, Notice], None], ...]] = {
+            kind: tuple(one.noticed for one in self.all if kind in one.notices)
+            for kind in dict.fromkeys(kind for one in self.all for kind in one.notices)
+        }
         self.sent = self._hooks("sent", lambda one: one.sent)
         self.dialed = self._hooks("dialed", lambda one: one.dialed)
         self.each_second = self._hooks("each_second", lambda one: one.each_second)

@@ -137,6 +137,7 @@ class ExactlyOnce(Invariant):
 class MonotonicCursors(Invariant):
     name = "S6"
     promise = "what a node has delivered of another member's log is there after every restart, if no disk was lost"
+    notices = (Advanced,)
 
     def booted(self, alias: str) -> None:
         if not self.cluster.remembers(alias):
@@ -195,6 +196,7 @@ class WithinBounds(Invariant):
 class NoBlame(Invariant):
     name = "S8"
     promise = "no correct member is dropped as a breaker of the protocol, or said to have forked"
+    notices = (Diverged,)
 
     PROOF_S = 2.0
     BLAME: Final = (GoodbyeReason.PROTOCOL, GoodbyeReason.VERSION, GoodbyeReason.WRONG_NETWORK)
@@ -280,6 +282,7 @@ class UniformAgreement(Invariant):
 class OrphansAreTold(Invariant):
     name = "S11"
     promise = "what a node delivered eagerly is in its log, or it has said that it is not"
+    notices = (Orphaned,)
     needs = ("recovery",)
 
     TELLING_S = 1.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol, TypeVarTuple
 
 from hydra_sync.testing.clock import MS, SECOND
@@ -129,7 +130,7 @@ class Link:
         now_ns = self._engine.clock.now_ns
         for segment in stalled:
             wait_ns = next_retry_ns(segment.since_ns, now_ns) - now_ns
-            self._send(segment.flow, segment.size, segment.arrive, wait_ns)
+            self._send(segment.flow, segment.size, wait_ns, segment.arrive)
 
     def clog(self, duration_ns: int) -> None:
         """Hold back every packet for some time, without loss: a full queue somewhere."""
@@ -139,15 +140,11 @@ class Link:
 
     def carry(self, flow: Flow, size: int, arrive: Callable[[*Ts], object], *args: *Ts) -> None:
         """Call ``arrive`` when a segment of ``size`` bytes has arrived, after all before it in its flow."""
-
-        def land() -> None:
-            arrive(*args)
-
         if self.is_cut:
             self._engine.bit("link.cut")
-            self._stalled.append(_Stalled(self._engine.clock.now_ns, flow, size, land))
+            self._stalled.append(_Stalled(self._engine.clock.now_ns, flow, size, partial(arrive, *args)))
         else:
-            self._send(flow, size, land, 0)
+            self._send(flow, size, 0, arrive, *args)
 
     def datagram(self, size: int, arrive: Callable[[*Ts], object], *args: *Ts) -> bool:
         """As `carry`, for a packet that nobody repeats; says whether it will arrive."""
@@ -157,10 +154,13 @@ class Link:
         self._engine.clock.at(self._passed_ns(size) + self._travel_ns(), arrive, *args)
         return True
 
-    def _send(self, flow: Flow, size: int, land: Callable[[], object], wait_ns: int) -> None:
-        arrival_ns = self._passed_ns(size) + self._travel_ns() + wait_ns + self._retries_ns()
+    def _send(self, flow: Flow, size: int, wait_ns: int, arrive: Callable[[*Ts], object], *args: *Ts) -> None:
+        """Let it arrive: after all before it in its flow, and so much later."""
+        arrival_ns = self._passed_ns(size) + self._travel_ns() + wait_ns
+        if self.shape.loss_ppm:
+            arrival_ns += self._retries_ns()
         flow.floor_ns = max(flow.floor_ns, arrival_ns)
-        self._engine.clock.at(flow.floor_ns, land)
+        self._engine.clock.at(flow.floor_ns, arrive, *args)
 
     def _passed_ns(self, size: int) -> int:
         """When the last byte has left, behind everything that was sent before."""
@@ -177,8 +177,6 @@ class Link:
         return shape.latency_ns + (self._stream.below(shape.jitter_ns) if shape.jitter_ns else 0)
 
     def _retries_ns(self) -> int:
-        if not self.shape.loss_ppm:
-            return 0
         losses = 0
         while losses < _LOSSES_MAX and self._stream.chance(self.shape.loss_ppm):
             losses += 1

@@ -295,16 +295,13 @@ class Member:
             sent(self.alias, target, message, frame)
 
     def _notice(self, notice: Notice) -> None:
-        match notice:
-            case Fetched(log, peer):
-                _relayed(log != peer)
-            case Fetching():
-                _parts(notice.stop is not None)
-            case SourceReplaced():
-                _replaced()
-            case OwnLogAhead():
-                _halted()
-                self.cluster.halted.setdefault(self.alias, None)
-            case _:
-                pass
+        if isinstance(notice, Fetched):
+            _relayed(notice.log != notice.peer)
+        elif isinstance(notice, Fetching):
+            _parts(notice.stop is not None)
+        elif isinstance(notice, SourceReplaced):
+            _replaced()
+        elif isinstance(notice, OwnLogAhead):
+            _halted()
+            self.cluster.halted.setdefault(self.alias, None)
         self.cluster.noticed(self.alias, notice)

@@ -40,7 +40,7 @@ class Fate:
     entries_kept: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # never changed; frozen ones take twice as long to make, and there is one a write
 class _Change:
     """An unsynced write, or with no data a cut to ``offset`` bytes."""
 
@@ -343,6 +343,8 @@ def _set_entry(entries: dict[str, Node], name: str, node: Node | None) -> None:
 
 
 def _split(changes: list[_Change], newest: int) -> tuple[list[_Change], list[_Change]]:
+    if not changes or changes[-1].serial <= newest:
+        return changes, []
     due = [change for change in changes if change.serial <= newest]
     return due, changes[len(due) :]
 

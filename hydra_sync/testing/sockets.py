@@ -159,16 +159,20 @@ class SimSocket(trio.socket.SocketType):
         end = self._connected()
         if self.did_shutdown_SHUT_WR:
             raise _error(errno.EPIPE)
-        due = await self._begin("send", end.remote[0])
-        while not end.room and not end.error:
+        due = self._engine.operations.begin(self._machine.name, "send", end.remote[0])
+        if due:
+            run_phase(due, "before")
+            await self._owner.halt_if_dead()
+        while not (room := end.room) and not end.error:
             await end.writable.wait()
             self._open()
         if end.error:
             raise _error(end.error)
-        part = bytes(memoryview(data)[: end.room])  # type: ignore[arg-type]
+        part = data if type(data) is bytes and len(data) <= room else bytes(memoryview(data)[:room])  # type: ignore[arg-type]
         end.send(part)
         await self._engine.perhaps_yield()
-        await self._end(due)
+        if due:
+            await self._end(due)
         return len(part)
 
     async def recv(self, size: int, flags: int = 0) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -55,13 +56,33 @@ class _Tapped(trio.abc.Stream):
             stop = start + _LENGTH_BYTES + int.from_bytes(data[start : start + _LENGTH_BYTES])
             self._ear(self._peer, MESSAGE_TYPES[data[start + _TYPE_AT]], bytes(data[start:stop]))
             start = stop
-        await self._stream.send_all(data)
+        if not isinstance(self._stream, trio.SocketStream):
+            await self._stream.send_all(data)
+            return
+        # What `trio.SocketStream` does, without a frame for each of its layers: worlds send little else.
+        try:
+            sent = await self._stream.socket.send(data)
+            while sent < len(data):
+                sent += await self._stream.socket.send(data[sent:])
+        except OSError as error:
+            raise _translated(error) from error
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        return await self._stream.receive_some(max_bytes)
+        if not isinstance(self._stream, trio.SocketStream) or not max_bytes:
+            return await self._stream.receive_some(max_bytes)
+        try:
+            return await self._stream.socket.recv(max_bytes)
+        except OSError as error:
+            raise _translated(error) from error
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+def _translated(error: OSError) -> Exception:
+    if error.errno == errno.EBADF:
+        return trio.ClosedResourceError("this socket was already closed")
+    return trio.BrokenResourceError(f"socket connection broken: {error}")

@@ -29,7 +29,7 @@ from hydra_sync.testing.links import Link
 from hydra_sync.testing.network import Network
 from hydra_sync.testing.operations import Operations
 from hydra_sync.testing.platter import Keep
-from hydra_sync.testing.remembered import remembered_signatures
+from hydra_sync.testing.remembered import remembered
 from hydra_sync.testing.scheduler import Policy, Scheduler
 from hydra_sync.testing.sockets import SimResolver, SimSocketFactory
 from hydra_sync.testing.streams import Stream, Streams
@@ -43,8 +43,8 @@ Ts = TypeVarTuple("Ts")
 
 # Steps between garbage collections: at least so many, and so many for each living task. A collection looks at
 # all that lives, so at a fixed pace a world of 100 nodes would do little else.
-_COLLECT_STEPS: Final = 10_000
-_COLLECT_STEPS_A_TASK: Final = 50
+_COLLECT_STEPS: Final = 30_000
+_COLLECT_STEPS_A_TASK: Final = 100
 _FORCED_MAX: Final = 1000  # times that a task at the end may go back to waiting
 
 _check_trio = functools.cache(internals.check)
@@ -96,7 +96,7 @@ class World:
         self.seed = seed
         self.streams = Streams(seed)
         self.clock = EventClock(self._stuck, self.fail)
-        self.trace = Trace(lambda: self.clock.now_ns, record=record)
+        self.trace = Trace(self.clock, record=record)
         scheduler = Scheduler(policy, self.streams["scheduler"], self.clock, self.trace, self.fail)
         self._engine = Engine(self.streams, self.clock, self.trace, scheduler)
         self.network = Network(self._engine)
@@ -217,7 +217,7 @@ class World:
         with ExitStack() as undo:
             undo.enter_context(internals.own_schedule(self._engine.scheduler))
             undo.enter_context(_collecting(self._engine.scheduler))
-            undo.enter_context(remembered_signatures())
+            undo.enter_context(remembered())
             if self._guarded:
                 undo.enter_context(tripwires(self.fail))
             # Set here, and not in the main task, so that hosts which events start see it, too.
@@ -238,13 +238,14 @@ class World:
     async def _main(self, scenario: Callable[[World], Awaitable[T]], values: list[T]) -> None:
         trio.socket.set_custom_socket_factory(SimSocketFactory(self._engine, self.network))
         trio.socket.set_custom_hostname_resolver(SimResolver(self.network))
-        async with trio.open_nursery() as self._nursery:
-            try:
-                with self._scope:
-                    values.append(await scenario(self))
-            except BaseException as error:  # it is raised by `run`
-                self.fail(error)
-            self._end()
+        with internals.rare_polls(), internals.no_instruments():
+            async with trio.open_nursery() as self._nursery:
+                try:
+                    with self._scope:
+                        values.append(await scenario(self))
+                except BaseException as error:  # it is raised by `run`
+                    self.fail(error)
+                self._end()
 
     def _end(self) -> None:
         """The verdict is in. Cancel everyone, in an environment where nothing works any more."""

@@ -85,6 +85,9 @@ class FrameReader:
 
         Holds at most one frame's bytes beyond ``data``: a length above the limit is refused at once.
         """
+        if not self._buffer and len(data) - _LENGTH_BYTES == int.from_bytes(data[:_LENGTH_BYTES]) <= FRAME_BYTES_MAX:
+            yield decode_message(data[_LENGTH_BYTES:])  # nearly always one frame comes, and all of it
+            return
         self._buffer += data
         while len(self._buffer) >= _LENGTH_BYTES:
             length = int.from_bytes(self._buffer[:_LENGTH_BYTES])

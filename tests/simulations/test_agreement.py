@@ -15,7 +15,7 @@ CAUGHT = {
     "one_epoch_stability": (0, "S10"),
     "amnesia": (0, "S10"),
     "no_receipts_of_amnesiacs": (10, "S6"),
-    "rewriting": (18, "S6"),
+    "rewriting": (12, "S6"),
 }
 """By rule, the first seed of its story in which an invariant of safety fails without it."""
 

@@ -286,7 +286,7 @@ class Node:
         return lambda: self.net.cut(line)
 
     def _send_tips(self, number: int) -> None:
-        tips = self.replicator.take_tips(number)
+        tips = self.replicator.take_tips(number, self.net.now)
         if tips is not None and number in self.lines:
             self.effects.append(Send(number, tips))
             self.lines[number].send(self, tips)

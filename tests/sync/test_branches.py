@@ -313,7 +313,7 @@ def test_damage_is_shown_to_all() -> None:
     log = rig.members[AUTHOR]
     hurt = replace(rig.core.held[log], holes=(SeqRange(1, 2), SeqRange(4, 5)))
     assert rig.core.damaged(hurt)
-    tips = rig.core.take_tips(1)
+    tips = rig.core.take_tips(1, rig.now)
     assert isinstance(tips, Tips)
     assert [tip.holes for tip in tips.logs if tip.log == log] == [hurt.holes]
     assert rig.core.orphaned(log, SeqRange(3, 6)) == [Orphaned(log, SeqRange(3, 6))]

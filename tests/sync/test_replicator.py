@@ -16,6 +16,7 @@ from hydra_sync.limits import (
     CREDIT_BYTES_MAX,
     FETCHES_PER_SESSION_MAX,
     FRAME_S,
+    NEWS_S,
     PROGRESS_BYTES,
     RANGES_PER_NODE,
     SILENCE_S,
@@ -474,12 +475,13 @@ def test_a_log_is_followed_from_the_end_of_ours(rig: Rig, log: list[Batch]) -> N
     rig.join(LINK_B, B)
     after = rig.append_all(effects)
     assert {effect.link for effect in after if isinstance(effect, TipsDue)} == {LINK_A}  # its receipt
-    assert rig.core.take_tips(LINK_B) is None
+    assert rig.core.take_tips(LINK_B, rig.now) is None
+    rig.now += NEWS_S
     assert TipsDue(LINK_B) in rig.core.tick(rig.now)
-    tips = rig.core.take_tips(LINK_B)
+    tips = rig.core.take_tips(LINK_B, rig.now)
     assert tips == Tips(False, (LogTip(rig.members[A], tip_of(log[:3])),))
-    assert rig.core.take_tips(LINK_B) is None
-    assert rig.core.take_tips(12345) is None
+    assert rig.core.take_tips(LINK_B, rig.now) is None
+    assert rig.core.take_tips(12345, rig.now) is None
 
 
 def test_a_late_comer_asks_on_its_own_history() -> None:
@@ -499,7 +501,7 @@ def test_tips_wait_until_durable(rig: Rig, log: list[Batch]) -> None:
     rig.say(LINK_B, Fetch(1, rig.members[A], 0, None, None, CREDIT_BYTES))
     effects = rig.say(LINK_A, Data(1, records(log)))
     assert not kinds(effects, TipsDue, Read)
-    assert rig.core.take_tips(LINK_B) is None
+    assert rig.core.take_tips(LINK_B, rig.now) is None
     assert kinds(rig.append_all(effects), Read)
 
 

@@ -61,7 +61,7 @@ class Side:
                 case Send(_, message):
                     self.said.append(message)
                 case TipsDue(link):
-                    if tips := self.core.take_tips(link):
+                    if tips := self.core.take_tips(link, NOW):
                         self.said.append(tips)
                 case Read():
                     found = [b for b in self.logs[effect.log] if effect.start < b.header.stop <= effect.stop]

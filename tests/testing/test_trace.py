@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from hydra_sync.testing import Trace
 
 
@@ -9,7 +11,7 @@ def test_the_digest_covers_rows_and_decisions() -> None:
     """In their order; and a closed trace takes nothing more."""
 
     def digest(*steps: str) -> str:
-        trace = Trace(lambda: 0)
+        trace = Trace(SimpleNamespace(now_ns=0))
         for step in steps:
             if step == "close":
                 trace.close()
@@ -34,7 +36,7 @@ def test_the_digest_covers_rows_and_decisions() -> None:
 
 def test_checkpoints_show_where_two_runs_part() -> None:
     """One digest every thousand rows."""
-    one, other = Trace(lambda: 0), Trace(lambda: 0)
+    one, other = Trace(SimpleNamespace(now_ns=0)), Trace(SimpleNamespace(now_ns=0))
     for number in range(3000):
         one.row("row", data=(number,))
         other.row("row", data=(number if number < 1500 else 0,))

@@ -258,7 +258,7 @@ def collections(tasks: int, steps: int) -> list[int]:
 
 def test_garbage_is_collected_at_the_same_steps_and_less_often_in_a_large_world() -> None:
     """A collection looks at all tasks: with many, at a fixed pace, it would be most of the work."""
-    few = collections(10, 45_000)
-    assert len(few) == 4
-    assert few == collections(10, 45_000)
-    assert len(collections(500, 45_000)) == 2
+    few = collections(10, 110_000)
+    assert len(few) == 3
+    assert few == collections(10, 110_000)
+    assert len(collections(500, 110_000)) == 2
