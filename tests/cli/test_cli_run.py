@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from hydra_sync import Seams, SeqRange
+from hydra_sync.cli.node_output import NodeOutput
 from hydra_sync.cli.output import open_writers
 from hydra_sync.identity import SigningKey, signing_envelope, verification_envelope
 from tests.cli.commands import ENVIRONMENT, PATIENCE_S, Cli, Start, fill, free_port
@@ -181,7 +182,7 @@ async def test_lines_wait_for_room_on_the_disk(
     with os.fdopen(read_end) as stdin, trio.fail_after(PATIENCE_S):
         monkeypatch.setattr("sys.stdin", stdin)
         async with make_network("alice").node("alice", seams=Seams(disk=disk)) as alice:
-            output = run_module._Output(alice.config, as_json=False)
+            output = NodeOutput(alice.config, as_json=False)
             async with open_writers((output.out, output.err)), trio.open_nursery() as nursery:
                 nursery.start_soon(run_module._append_lines, alice, lines, output, trio.CancelScope())
                 os.write(write_end, b"one\ntwo\n")
