@@ -94,6 +94,8 @@ def _log(status: Status, member: MemberStatus) -> Iterator[str]:
     elif log.lag and not member.me:
         yield f"catches up with {name} log: {here}"
     elif not member.me:
+        late = f", {log.tip.next_seq - log.counted} of them to count when epoch {log.promised} has come"
+        here += late if log.counted < log.tip.next_seq else ""
         yield f"{name} log: {here}" + ("" if member.connected else f"; {member.alias} is {_away(member)}")
     for hole in log.holes:
         yield f"{name} log: events {hole} are damaged here"

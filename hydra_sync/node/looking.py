@@ -81,15 +81,17 @@ def _log(engine: Engine, member: Member) -> LogStatus:
     target = engine.replicator.target(member.key)
     if member.key == agreement.me and starting is not None and starting.phase is Phase.ADOPTING:
         target = max(target, starting.target.next_seq)
+    shown = agreement.shown(member.key)
     return LogStatus(
         first_seq=log.first_seq,
         tip=log.tip,
         lag=max(0, target - log.tip.next_seq),
         holes=tuple(log.holes),
-        state=agreement.shown(member.key).state.name.lower(),
+        state=shown.state.name.lower(),
         why=standing.why,
         target=target,
         stable=agreement.stability.stable.get(member.key, 0),
         promised=standing.promised,
+        counted=shown.tip.next_seq,
         forked_at=engine.replicator.forks.position(member.key),
     )

@@ -28,6 +28,8 @@ class LogStatus:
     """The first seq that is not known to be durable on a majority."""
     promised: int = 0
     """The latest epoch that we promised to its author; 0 is none."""
+    counted: int = 0
+    """How far our copy counts as held. What came after a promise, and is of an older epoch, does not."""
     forked_at: int | None = None
     """From where on its author signed two histories, proven; the proof is in the store, below ``forks``."""
 

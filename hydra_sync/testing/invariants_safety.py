@@ -289,7 +289,7 @@ class OrphansAreTold(Invariant):
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(cluster)
-        self._gone: list[tuple[float, str, int, str, int, bytes]] = []
+        self._gone: list[tuple[float, str, int, str, int, int]] = []
 
     def noticed(self, alias: str, notice: Notice) -> None:
         if not isinstance(notice, Orphaned) or not self.cluster.is_sound(alias):
@@ -298,19 +298,21 @@ class OrphansAreTold(Invariant):
         held = self.ledger.held[alias, log]
         if seq < len(held):
             incarnation = self.cluster.world.host(alias).incarnation
-            self._gone.append((self.cluster.now_s, alias, incarnation, log, seq, held[seq].batch_hash))
+            taken_back = self.ledger.taken_back[alias, log]
+            self._gone.append((self.cluster.now_s, alias, incarnation, log, seq, taken_back))
 
     def each_second(self) -> None:
         now_s = self.cluster.now_s
         due = [gone for gone in self._gone if gone[0] + self.TELLING_S <= now_s]
         self._gone = [gone for gone in self._gone if gone not in due]
-        for _, alias, incarnation, log, seq, batch_hash in due:
-            host, held = self.cluster.world.host(alias), self.ledger.held[alias, log]
+        for _, alias, incarnation, log, seq, taken_back in due:
+            host = self.cluster.world.host(alias)
             if host.state == "paused":
-                self._gone.append((now_s, alias, incarnation, log, seq, batch_hash))
+                self._gone.append((now_s, alias, incarnation, log, seq, taken_back))
                 continue
-            still_there = seq < len(held) and held[seq].batch_hash == batch_hash
-            if still_there and host.alive and host.incarnation == incarnation:
+            # Counted, because the same event may be back: a later epoch may go on from the branch that was left.
+            untold = self.ledger.taken_back[alias, log] == taken_back
+            if untold and host.alive and host.incarnation == incarnation:
                 self.broken(f"{alias} has not told that event {seq} of {log}, which it delivered, is gone", alias)
 
     def reread(self, delivery: Delivery) -> None:

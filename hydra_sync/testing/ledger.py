@@ -5,7 +5,7 @@ Invariants compare nodes with it. Logs and nodes are named by aliases.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
@@ -56,6 +56,8 @@ class Ledger:
         """By log: the end of what was acknowledged last. What was never stable may be lost, and its seqs used again."""
         self.acknowledgements: dict[str, int] = defaultdict(int)
         """By log: how many appends returned."""
+        self.taken_back: Counter[tuple[str, str]] = Counter()
+        """How often a node's application undid what it had taken eagerly of a log."""
         self.seen: dict[str, dict[int, Seen]] = defaultdict(dict)
         """By log and seq: what was delivered there first, by whichever node."""
         self.agreed: dict[str, dict[int, Seen]] = defaultdict(dict)
@@ -116,6 +118,7 @@ class Ledger:
 
     def take_back(self, node: str, log: str, start: int) -> None:
         """The node's application undoes what it took eagerly from ``start`` on."""
+        self.taken_back[node, log] += 1
         if start < self.cursors[node, log]:
             self.cursors[node, log] = start
             del self.held[node, log][start:]

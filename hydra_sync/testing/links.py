@@ -107,7 +107,10 @@ class Link:
         self._stalled: list[_Stalled] = []
 
     def reshape(self, shape: Shape) -> None:
-        """Be another link for all packets sent from now on."""
+        """Be another link for all packets sent from now on; those behind which they queue leave at its pace, too."""
+        now_ns = max(self._engine.clock.now_ns, self._clogged_ns)
+        if self._free_ns > now_ns and shape.bytes_per_s != self.shape.bytes_per_s:
+            self._free_ns = now_ns + (self._free_ns - now_ns) * self.shape.bytes_per_s // shape.bytes_per_s
         self.shape = shape
         slower = shape.latency_ns + shape.jitter_ns > self.usual.latency_ns + self.usual.jitter_ns
         narrower = shape.bytes_per_s < self.usual.bytes_per_s

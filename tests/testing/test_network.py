@@ -402,3 +402,29 @@ def test_partition_cuts_between_sides_only() -> None:
         return cut
 
     assert World(seed=1).run(scenario).value == [("a", "b"), ("a", "c"), ("b", "a"), ("c", "a")]
+
+
+def test_what_queues_before_a_narrow_link_is_not_held_up_when_it_is_wide_again() -> None:
+    """A queue drains at the pace that the link has now: who comes later does not wait for its old one."""
+
+    async def client(world: World) -> float:
+        link = world.link("a", "b")
+        usual = link.shape
+        link.reshape(replace(usual, bytes_per_s=1000))
+        async with await trio.open_tcp_stream("b", 1) as old, trio.open_nursery() as nursery:
+            nursery.start_soon(old.send_all, bytes(60_000))  # a minute's worth
+            await trio.sleep(2)
+            link.reshape(usual)
+            began = trio.current_time()
+            async with await trio.open_tcp_stream("b", 1) as fresh:
+                await fresh.send_all(b"x")
+                assert await fresh.receive_some() == b"x"
+            took = trio.current_time() - began
+            nursery.cancel_scope.cancel()
+        return took
+
+    async def echo(stream: trio.SocketStream) -> None:
+        while data := await stream.receive_some():
+            await stream.send_all(data)
+
+    assert between_two(client, echo).value < 1
