@@ -155,11 +155,29 @@ class Runtime(Generic[S]):
             self._next = None
 
     async def _decide(self) -> None:
+        """Decide on the tentative state while what was decided before is being made durable."""
+        send, receive = trio.open_memory_channel[_Turn[S]](0)
+        failure: MachineError | None = None
+        async with open_tasks() as nursery:
+            nursery.start_soon(self._commit, receive)
+            with send:
+                progress = self._progress
+                try:
+                    while True:
+                        turn = await self._take(progress)
+                        progress = turn.progress
+                        await send.send(turn)
+                except MachineError as error:
+                    failure = error  # what was decided before it stands, and becomes durable
+        assert failure is not None
+        raise failure
+
+    async def _commit(self, turns: trio.MemoryReceiveChannel[_Turn[S]]) -> None:
+        """Make turns durable, in order, and only then show what they lead to."""
         if not self._folded.began:
             await self._append([_encoded(entry_value(Began(self.machine.name)))])
         since, checkpoint_bytes = self._folded.tail_bytes, self._folded.checkpoint_bytes
-        while True:
-            turn = await self._take()
+        async for turn in turns:
             if turn.events:
                 seq = await self._append(turn.events)
                 self._progress = turn.progress
@@ -174,9 +192,9 @@ class Runtime(Generic[S]):
                 await self._append([_encoded(entry_value(part)) for part in split_checkpoint(state)])
                 since, checkpoint_bytes = 0, len(state)
 
-    async def _take(self) -> _Turn[S]:
+    async def _take(self, progress: Progress[S]) -> _Turn[S]:
         """Decide on what waits, at least on one input, and as much as fits one batch."""
-        turn = _Turn(self._progress)
+        turn = _Turn(progress)
         self._next = self._next or await self._receive.receive()
         while self._next is not None and len(turn.taken) < INPUTS_MAX:
             try:
