@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 import pytest
 import trio
 
-from hydra_sync import SeqRange, UsageError
+from hydra_sync import Event, Node, SeqRange, UnavailableError, UsageError
+from hydra_sync.errors import ForkedError
 from hydra_sync.identity import MemberKey
 from hydra_sync.machine import (
     Alarm,
     Command,
     Consumed,
     Decided,
+    Forked,
     Heard,
     Input,
     MachineError,
@@ -314,3 +316,54 @@ def test_progress_comes_back_from_a_checkpoint() -> None:
     for garbage in (b"", b"\x80", b"\x84\x67counter\x01\x02\x03"):
         with pytest.raises(MachineError):
             Progress.decode(Counter(), garbage)
+
+
+class Troubled:
+    """Stands in for a node's way to follow logs: one log forks, another cannot be read the first time."""
+
+    def __init__(self, node: Node, forked: MemberKey, damaged: MemberKey) -> None:
+        self._node, self._forked, self._damaged, self._left = node, forked, damaged, 1
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._node, name)
+
+    def follow(self, log: MemberKey, start: int = 0, **options: object) -> AsyncIterator[Event]:
+        if log == self._forked:
+            return raising(ForkedError("two histories"))
+        if log == self._damaged and self._left:
+            self._left -= 1
+            return raising(UnavailableError("a hole"))
+        return self._node.follow(log, start)
+
+
+class raising:  # noqa: N801  as a function would be called
+    """An iterator that has nothing but an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __aiter__(self) -> raising:
+        return self
+
+    async def __anext__(self) -> Event:
+        await trio.lowlevel.checkpoint()
+        raise self._error
+
+
+async def test_a_fork_is_an_input_once_and_a_hole_is_tried_again(
+    make_network: NetworkMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a member that signed two histories nothing more is heard, also after a restart; damage passes."""
+    monkeypatch.setattr(runtime_module, "AGAIN_S", 0.05)
+    network = make_network("alice", "bob", "carol")
+    keys = {name: network.configs[name].key.member for name in network.names}
+    async with network.node("alice") as alice, network.node("bob") as bob, network.node("carol") as carol:
+        await bob.append(["decided", "from bob"])
+        await carol.append(["decided", "from carol"])
+        for damaged in (keys["carol"], keys["alice"]):
+            troubled = Troubled(alice, forked=keys["bob"], damaged=damaged)
+            async with open_machine(troubled, Counter()) as a:  # type: ignore[arg-type]  # it behaves as one
+                await until(lambda: a.state == (("heard", "from carol"),), "carol's event")
+                await until(lambda: a.progress.forked == {keys["bob"]}, "the fork")
+    forks = [entry for entry in await entries(network, "alice") if isinstance(entry, Forked)]
+    assert forks == [Forked(keys["bob"], 0)]
