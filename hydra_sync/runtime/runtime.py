@@ -321,7 +321,8 @@ async def open_machine(
     Waits until the node may append (`Node.wait_started`), and for what was heard before and its replicas have
     lost since. Commands are answered when what they led to is ``outputs``. ``wall_clock`` gives microseconds
     since 1970. ``observe`` is called with each input that became durable, what was decided, and the seq of its
-    record. Raises `UnavailableError` if the node's copy of what was heard is damaged, and `MachineError` if the log is another machine's.
+    record. Raises `UnavailableError` if the node's copy of what was heard is damaged, and `MachineError` if the
+    log is another machine's.
     """
     await node.wait_started()
     me = node.config.key.member
