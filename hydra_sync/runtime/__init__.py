@@ -3,7 +3,8 @@
 from hydra_sync.runtime.folding import Folded, fold, fold_from_checkpoint
 from hydra_sync.runtime.history import Read
 from hydra_sync.runtime.replaying import Difference, Replayed, replay_check
-from hydra_sync.runtime.runtime import Done, Runtime, Waiting, open_machine
+from hydra_sync.runtime.runtime import Runtime, open_machine
+from hydra_sync.runtime.turns import Done, Waiting
 
 __all__ = [
     "Difference",

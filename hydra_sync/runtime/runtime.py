@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Generic, Literal, TypeVar
 
 import trio
 
-from hydra_sync.encoding import decode, encode_event
-from hydra_sync.errors import ForkedError, FormatError, StoreFullError, UnavailableError, UsageError
+from hydra_sync.errors import ForkedError, StoreFullError, UnavailableError
 from hydra_sync.identity import MemberKey
-from hydra_sync.limits import BODY_BYTES_MAX, EVENT_DEPTH_MAX
 from hydra_sync.machine import (
     Alarm,
     Began,
     Command,
     Forked,
     Group,
-    Input,
     Machine,
     MachineError,
     Progress,
     RejectedError,
-    decide,
     entry_value,
     split_checkpoint,
 )
@@ -33,9 +28,10 @@ from hydra_sync.node import Node
 from hydra_sync.node.seams import wall_clock_us
 from hydra_sync.runtime.folding import Folded, fold_from_checkpoint
 from hydra_sync.runtime.history import heard_of
+from hydra_sync.runtime.turns import Done, Turn, Waiting, encoded, plain
 from hydra_sync.tasks import Signal, open_tasks
 
-__all__ = ["Done", "Outputs", "Runtime", "open_machine"]
+__all__ = ["Outputs", "Runtime", "open_machine"]
 
 S = TypeVar("S")
 
@@ -43,32 +39,9 @@ Outputs = Literal["stable", "durable"]
 
 INPUTS_MAX: Final = 512  # decided on together: they share a sync, and wait for one another's decisions
 WAITING_MAX: Final = 1024  # inputs taken and not decided on; who brings more has to wait
-BATCH_BYTES_MAX: Final = BODY_BYTES_MAX - 16  # one batch: an input and its events are together on disk, or not at all
-EVENT_HEAD_BYTES: Final = 5  # of each event in a batch, at most
 CHECKPOINT_BYTES_MIN: Final = 4 << 20  # of log since the last checkpoint: folded in about a second
 CHECKPOINT_SHARE: Final = 4  # and so many times the checkpoint's own size, so that they are a fifth of the log at most
 AGAIN_S: Final = 5.0  # until what a full disk refused, or a damaged replica lacks, is tried again
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A command that was decided on: what was decided, and the seq of its last record in the node's own log."""
-
-    decided: tuple[object, ...]
-    seq: int
-
-
-@dataclass(eq=False, slots=True)
-class Waiting:
-    """An input in the queue; who gave a command waits until it is settled."""
-
-    cause: Input
-    settled: trio.Event = field(default_factory=trio.Event)
-    outcome: Done | Exception | None = None
-
-    def settle(self, outcome: Done | Exception | None) -> None:
-        self.outcome = outcome
-        self.settled.set()
 
 
 class Runtime(Generic[S]):
@@ -123,7 +96,7 @@ class Runtime(Generic[S]):
 
         `outcome` has the rest. Raises `UsageError`.
         """
-        waiting = Waiting(Command(_plain(content), self._wall_clock()))
+        waiting = Waiting(Command(plain(content), self._wall_clock()))
         await self._send.send(waiting)
         return waiting
 
@@ -156,7 +129,7 @@ class Runtime(Generic[S]):
 
     async def _decide(self) -> None:
         """Decide on the tentative state while what was decided before is being made durable."""
-        send, receive = trio.open_memory_channel[_Turn[S]](0)
+        send, receive = trio.open_memory_channel[Turn[S]](0)
         failure: MachineError | None = None
         async with open_tasks() as nursery:
             nursery.start_soon(self._commit, receive)
@@ -172,10 +145,10 @@ class Runtime(Generic[S]):
         assert failure is not None
         raise failure
 
-    async def _commit(self, turns: trio.MemoryReceiveChannel[_Turn[S]]) -> None:
+    async def _commit(self, turns: trio.MemoryReceiveChannel[Turn[S]]) -> None:
         """Make turns durable, in order, and only then show what they lead to."""
         if not self._folded.began:
-            await self._append([_encoded(entry_value(Began(self.machine.name)))])
+            await self._append([encoded(entry_value(Began(self.machine.name)))])
         since, checkpoint_bytes = self._folded.tail_bytes, self._folded.checkpoint_bytes
         async for turn in turns:
             if turn.events:
@@ -189,12 +162,12 @@ class Runtime(Generic[S]):
                 since += sum(map(len, turn.events))
             if since >= max(CHECKPOINT_BYTES_MIN, CHECKPOINT_SHARE * checkpoint_bytes):
                 state = self._progress.encode(self.machine)
-                await self._append([_encoded(entry_value(part)) for part in split_checkpoint(state)])
+                await self._append([encoded(entry_value(part)) for part in split_checkpoint(state)])
                 since, checkpoint_bytes = 0, len(state)
 
-    async def _take(self, progress: Progress[S]) -> _Turn[S]:
+    async def _take(self, progress: Progress[S]) -> Turn[S]:
         """Decide on what waits, at least on one input, and as much as fits one batch."""
-        turn = _Turn(progress)
+        turn = Turn(progress)
         self._next = self._next or await self._receive.receive()
         while self._next is not None and len(turn.taken) < INPUTS_MAX:
             try:
@@ -253,54 +226,6 @@ class Runtime(Generic[S]):
             else:
                 with trio.move_on_after((due - now) / 1e6):
                     await self.changed.wait()
-
-
-class _Turn(Generic[S]):
-    """Inputs that were decided on together, and their records: one batch."""
-
-    def __init__(self, progress: Progress[S]) -> None:
-        self.progress = progress
-        self.taken: list[tuple[Waiting, Group[S]]] = []
-        self.events: list[bytes] = []
-        self._size = 0
-
-    def decide(self, machine: Machine[S], waiting: Waiting) -> bool:
-        """Decide on one more input; whether its records fit.
-
-        Raises `RejectedError` for a command that the machine refuses, `MachineError` if it fails.
-        """
-        group = decide(machine, self.progress, waiting.cause)
-        events = [_encoded(entry_value(record)) for record in group.records]
-        size = sum(map(len, events)) + EVENT_HEAD_BYTES * len(events)
-        if size > BATCH_BYTES_MAX:
-            raise MachineError(f"{len(events)} records of {size:,} bytes for one input are more than a batch holds")
-        if self._size + size > BATCH_BYTES_MAX:
-            return False
-        self._size += size
-        self.events += events
-        self.progress = group.after
-        self.taken.append((waiting, group))
-        return True
-
-
-def _encoded(value: object) -> bytes:
-    """A record as an event that is read back as the same record. Raises `MachineError` if there is none."""
-    try:
-        data = encode_event(value)
-        same = decode(data, depth_max=EVENT_DEPTH_MAX) == value
-    except (UsageError, FormatError) as error:
-        raise MachineError(f"a machine's event has to be plain CBOR: {error}") from error
-    if not same:
-        raise MachineError(f"a machine's event is read back as another value; tuples for arrays: {value!r:.200}")
-    return data
-
-
-def _plain(content: object) -> object:
-    """A command's content as it will be read back. Raises `UsageError` if it cannot be."""
-    try:
-        return decode(encode_event(content), depth_max=EVENT_DEPTH_MAX)
-    except FormatError as error:
-        raise UsageError(f"a command has to be plain CBOR: {error}") from error
 
 
 def _ignore(_: int, __: object) -> None:
