@@ -235,4 +235,6 @@ class State:
     def with_head(self, head: Head) -> State:
         """This state with the head as it is now."""
         heads = tuple([head if each.id == head.id else each for each in self.heads])
-        return State(self.stages, self.point, heads, self.over, self.early)  # with every event: no `replace`
+        return State(  # with every event: no `replace`
+            self.stages, self.point, heads, self.over, self.early, self.posts
+        )

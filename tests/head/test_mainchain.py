@@ -162,6 +162,24 @@ def test_close_contest_and_fanout_post_the_confirmed_snapshot() -> None:
     assert network.asks(0, "Fanout") == [("PostTx", "Fanout", *what)]
 
 
+def test_what_is_to_be_posted_stays_until_layer_1_moves() -> None:
+    """Whatever members say meanwhile, and over a restart: a contest that is forgotten would lose the last payments."""
+    network = Network(2)
+    network.asks(0, "NewTx", LEFT)
+    network.settle()
+    network.asks(1, "NewTx", simple_transaction(2, [2], [12]))
+    network.asks(0, "Close")
+    node = network.nodes[0]
+    network.hears(0, 1)
+    assert [post.kind for post in node.state.posts] == ["Close"]
+    network.observe(*FACTS[HeadClosed])
+    network.settle()
+    node.restart()
+    assert [post.kind for post in node.state.posts] == ["Contest"]
+    network.observe(*FACTS[HeadContested])
+    assert node.state.posts == ()
+
+
 def test_a_snapshot_confirmed_after_the_head_closed_contests_it() -> None:
     """Signatures given before count after; no new snapshot begins in a closed head."""
     network = Network(2)
