@@ -65,11 +65,11 @@ class DevChain:
 
     def after(self, point: Point) -> int:
         """The index of the first line that whoever has seen up to ``point`` has not. Raises `UsageError`."""
-        if point.slot == 0:
-            return 0
         for index in reversed(range(len(self.lines))):
             if self.lines[index].point == point:
                 return index + 1
+        if point.slot == 0:
+            return 0
         raise UsageError(
             f"block {point.block.hex()[:16]} of slot {point.slot}, which this node has seen, was never on this chain: "
             "it is another one"

@@ -96,9 +96,10 @@ class FileChain:
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             data = file.read()
+            chain = self._parse(data)  # before anything is cut off: this may be somebody's other file
             file.truncate(data.rfind(b"\n") + 1)  # a line that a killed process did not finish was never there
             file.seek(0, os.SEEK_END)
-            yield file, self._parse(data)
+            yield file, chain
 
     def _parse(self, data: bytes) -> DevChain:
         lines = data.split(b"\n")[:-1]

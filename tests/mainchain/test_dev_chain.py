@@ -87,6 +87,8 @@ def test_a_rollback_takes_blocks_back_and_who_has_seen_them_is_told() -> None:
     chain.lines.append(chain.roll_back(2))
     assert chain.blocks == []
     assert chain.lines[-1].point == Point(0, b"")
+    assert chain.after(chain.lines[-1].point) == len(chain.lines), "who was told of it is not told again"
+    assert chain.after(chain.lines[0].point) < len(chain.lines), "who was not, is"
 
 
 def test_lines_are_read_back_and_others_refused() -> None:
@@ -131,11 +133,14 @@ async def test_processes_share_a_chain_in_a_file(tmp_path: Path) -> None:
 
 
 async def test_what_is_no_chain_is_said(tmp_path: Path) -> None:
-    """Garbage, another file, no file: each is named with what is wrong."""
+    """Garbage, another file, no file: each is named with what is wrong, and left as it is."""
     path = tmp_path / "x"
-    for data in (b"", b"garbage\n", b'{"cbor": "01"}\n', b'{"cbor": "80"}\n{"cbor": "80"}\n'):
+    for data in (b"", b"a key", b"garbage\nmore", b'{"cbor": "01"}\n', b'{"cbor": "80"}\n{"cbor": "80"}\n'):
         path.write_bytes(data)
         with pytest.raises(UsageError, match="no development chain"):
             await FileChain(path, lambda: 0).post(INIT)
+        with pytest.raises(UsageError, match="no development chain"):
+            FileChain(path, lambda: 0).roll_back(1)
+        assert path.read_bytes() == data
     with pytest.raises(UsageError, match="cannot be"):
         await FileChain(tmp_path / "none", lambda: 0).post(INIT)
