@@ -49,7 +49,7 @@ def parse_input(text: str, config: Config) -> tuple[object, ...]:
                 return ("NewTx", _transaction(transaction))
             case {"tag": "Init"}:
                 parties = tuple(sorted(config.keys))
-                return ("Init", parties, int(fields.get("contestationPeriod", CONTESTATION_S)))
+                return ("Init", parties, _number(fields.get("contestationPeriod", CONTESTATION_S)))
             case {"tag": "Close" | "Contest" | "Fanout" as tag}:
                 return (tag,)
             case {"tag": "SideLoadSnapshot", "snapshot": dict(snapshot)}:
@@ -64,14 +64,22 @@ def parse_input(text: str, config: Config) -> tuple[object, ...]:
 def _transaction(fields: Mapping[str, Any]) -> bytes:
     if "cborHex" in fields:
         return bytes.fromhex(fields["cborHex"])
-    return simple_transaction(int(fields["id"]), map(int, fields["inputs"]), map(int, fields["outputs"]))
+    return simple_transaction(_number(fields["id"]), map(_number, fields["inputs"]), map(_number, fields["outputs"]))
 
 
 def _side_load(fields: Mapping[str, Any]) -> tuple[object, ...]:
     outputs = tuple((bytes.fromhex(name), bytes.fromhex(data)) for name, data in fields["outputs"])
     signatures = tuple(map(bytes.fromhex, fields["signatures"]))
     ids = tuple(map(bytes.fromhex, fields["transactionIds"]))
-    return ("SideLoadSnapshot", int(fields["version"]), int(fields["number"]), ids, outputs, signatures)
+    return ("SideLoadSnapshot", _number(fields["version"]), _number(fields["number"]), ids, outputs, signatures)
+
+
+def _number(value: object) -> int:
+    if (
+        type(value) is not int or value < 0
+    ):  # nor what JSON has beside: 1.5 would pay another output, 1e400 is no number
+        raise ValueError(f"{value!r:.40} is no whole number from 0 on")
+    return value
 
 
 def output_json(content: object, state: State, ledger: Ledger) -> dict[str, object] | None:

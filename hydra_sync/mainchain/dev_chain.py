@@ -15,10 +15,14 @@ from hydra_sync.encoding import decode, encode
 from hydra_sync.errors import FormatError, UsageError
 from hydra_sync.head.commands import Point
 from hydra_sync.head.events import PostTx
+from hydra_sync.limits import UINT_MAX
 
 __all__ = ["DevChain", "Line"]
 
 HEAD_ID_BYTES: Final = 28  # as a policy id
+CONTESTATION_S_MAX: Final = 100 * 365 * 24 * 3600  # a deadline is a number on the chain, in us since 1970
+
+assert 2 * CONTESTATION_S_MAX * 1_000_000 < UINT_MAX  # until 2070
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,8 @@ class DevChain:
         if post.kind == "Init":
             if last not in {"", "FannedOut"}:
                 return "a head is open already"
+            if post.contestation_s > CONTESTATION_S_MAX:
+                return f"a contestation period has at most {CONTESTATION_S_MAX:,} s"
             head = self._hash(b"head")[:HEAD_ID_BYTES]
             return self._block("HeadOpened", head, post.parts, post.contestation_s, self.outputs)
         opened = next((fact for fact in reversed(facts) if fact[0] == "HeadOpened"), None)

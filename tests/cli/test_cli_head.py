@@ -104,6 +104,8 @@ def test_mistakes_are_named(home: Path, cli: Cli, start: Start) -> None:
     head.until('"greetings"')
     for line, words in (
         ("garbage", "InvalidInput"),
+        ('{"tag": "Init", "contestationPeriod": 1e400}', "InvalidInput"),
+        ('{"tag": "NewTx", "transaction": {"id": 1, "inputs": [1.5], "outputs": [2]}}', "InvalidInput"),
         ('{"tag": "Dance"}', "tags are Init"),
         ('{"tag": "Close"}', "the head is idle"),
         ('{"tag": "NewTx", "transaction": {"cborHex": "zz"}}', "InvalidInput"),

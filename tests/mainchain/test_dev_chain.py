@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hydra_sync.errors import FormatError, UsageError
 from hydra_sync.head.commands import Point
 from hydra_sync.head.events import PostTx
 from hydra_sync.identity import SigningKey
+from hydra_sync.limits import UINT_MAX
 from hydra_sync.mainchain import DevChain, FileChain, Line
 
 PARTIES = tuple(SigningKey(bytes([n]) * 32).member for n in (1, 2))
@@ -39,6 +41,7 @@ def opened(chain: DevChain) -> bytes:
 def test_a_head_opens_once_is_contested_until_its_deadline_and_ends() -> None:
     """The whole life; everything out of place is refused with words."""
     chain = DevChain(OUTPUTS)
+    assert "at most" in str(chain.post(replace(INIT, contestation_s=UINT_MAX), 0))
     head = opened(chain)
     assert chain.lines[0].fact == ("HeadOpened", head, PARTIES, 10, OUTPUTS)
     assert chain.post(INIT, 0) == "a head is open already"
