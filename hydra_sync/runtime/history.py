@@ -66,6 +66,7 @@ class Contents:
     def __init__(self, read: Read) -> None:
         self._read = read
         self._readers: dict[MemberKey, AsyncIterator[Event]] = {}
+        self._next: dict[MemberKey, int] = {}
 
     async def resolve(self, entry: Entry) -> Record | None:
         """The record that an entry stands for; None where it is about the log itself.
@@ -81,6 +82,9 @@ class Contents:
                 return entry
 
     async def _find(self, place: Place) -> Heard:
+        if place.seq < self._next.get(place.log, 0):  # its reader is past it, and would wait for it for ever
+            raise MachineError(f"event {place.seq} of {place.log.hex()} was heard twice, or after a later one")
+        self._next[place.log] = place.seq + 1
         while True:
             if place.log not in self._readers:
                 self._readers[place.log] = self._read(place.log, place.seq)

@@ -14,7 +14,6 @@ from hydra_sync.identity import MemberKey
 from hydra_sync.machine import (
     Alarm,
     Began,
-    Command,
     Forked,
     Group,
     Machine,
@@ -28,7 +27,7 @@ from hydra_sync.node import Node
 from hydra_sync.node.seams import wall_clock_us
 from hydra_sync.runtime.folding import Folded, fold_from_checkpoint
 from hydra_sync.runtime.history import heard_of
-from hydra_sync.runtime.turns import Done, Turn, Waiting, encoded, plain
+from hydra_sync.runtime.turns import Done, Turn, Waiting, command, encoded
 from hydra_sync.tasks import Signal, open_tasks
 
 __all__ = ["Outputs", "Runtime", "open_machine"]
@@ -96,7 +95,7 @@ class Runtime(Generic[S]):
 
         `outcome` has the rest. Raises `UsageError`.
         """
-        waiting = Waiting(Command(plain(content), self._wall_clock()))
+        waiting = Waiting(command(content, self._wall_clock()))
         await self._send.send(waiting)
         return waiting
 

@@ -10,9 +10,9 @@ import trio
 from hydra_sync.encoding import decode, encode_event
 from hydra_sync.errors import FormatError, UsageError
 from hydra_sync.limits import BODY_BYTES_MAX, EVENT_DEPTH_MAX
-from hydra_sync.machine import Group, Input, Machine, MachineError, Progress, decide, entry_value
+from hydra_sync.machine import Command, Group, Input, Machine, MachineError, Progress, decide, entry_value, parse_entry
 
-__all__ = ["Done", "Turn", "Waiting", "encoded", "plain"]
+__all__ = ["Done", "Turn", "Waiting", "command", "encoded"]
 
 S = TypeVar("S")
 
@@ -81,9 +81,11 @@ def encoded(value: object) -> bytes:
     return data
 
 
-def plain(content: object) -> object:
-    """A command's content as it will be read back. Raises `UsageError` if it cannot be."""
+def command(content: object, now_us: int) -> Command:
+    """A command as its record will be read back. Raises `UsageError` if it has none, or one too large or too deep."""
     try:
-        return decode(encode_event(content), depth_max=EVENT_DEPTH_MAX)
+        read = parse_entry(decode(encode_event(entry_value(Command(content, now_us))), depth_max=EVENT_DEPTH_MAX))
     except FormatError as error:
         raise UsageError(f"a command has to be plain CBOR: {error}") from error
+    assert isinstance(read, Command)
+    return read

@@ -11,6 +11,7 @@ import trio
 from hydra_sync import Event, Node, SeqRange, UnavailableError, UsageError
 from hydra_sync.errors import ForkedError
 from hydra_sync.identity import MemberKey
+from hydra_sync.limits import EVENT_BYTES_MAX, EVENT_DEPTH_MAX
 from hydra_sync.machine import (
     Alarm,
     Command,
@@ -29,7 +30,7 @@ from hydra_sync.runtime import Runtime, fold, fold_from_checkpoint, open_machine
 from hydra_sync.runtime import runtime as runtime_module
 from hydra_sync.runtime.history import entered
 from hydra_sync.tutorial import Bank, Entries, ReplicatedMap
-from tests.node.network import Network, NetworkMaker, until
+from tests.node.network import PATIENCE_S, Network, NetworkMaker, until
 
 
 class Counter:
@@ -91,6 +92,13 @@ async def entries(network: Network, name: str) -> list[object]:
         return [found.entry async for event in node.read(name, SeqRange(0, stop)) if (found := entered(event))]
 
 
+def nested(depth: int) -> object:
+    value: object = 1
+    for _ in range(depth):
+        value = (value,)
+    return value
+
+
 async def test_a_map_becomes_equal_on_all_nodes_and_is_there_after_a_restart(make_network: NetworkMaker) -> None:
     """Every put reaches every map once; a node that restarts alone has its own state before it meets anybody."""
     network = make_network("alice", "bob", "carol")
@@ -146,6 +154,9 @@ async def test_a_command_is_refused_with_the_machines_words(make_network: Networ
             await a.submit("reject")
         with pytest.raises(UsageError, match="plain CBOR"):
             await a.submit(1 << 70)
+        for content in (bytes(EVENT_BYTES_MAX - 8), nested(EVENT_DEPTH_MAX)):  # the command fits, its record not
+            with pytest.raises(UsageError):
+                await a.submit(content)
         assert alice.status().me.log.tip.next_seq <= max(before, 1)
         await a.submit("good")
         assert ("decided", "good") in a.state
@@ -288,6 +299,21 @@ async def test_another_machines_log_is_refused(make_network: NetworkMaker) -> No
             await a.submit("one")
         with pytest.raises(MachineError, match="'counter', not of 'tutorial/map'"):
             async with open_machine(alice, ReplicatedMap()):
+                pass
+
+
+async def test_a_log_that_heard_an_event_twice_is_refused(make_network: NetworkMaker) -> None:
+    """As two runtimes on one node write it: the fold says so, and does not wait for what it has passed."""
+    network = make_network("alice")
+    async with network.node("alice") as alice:
+        async with open_machine(alice, Counter()) as a:
+            await a.submit("one")
+            await until(lambda: ("heard", "one") in a.state, "alice to hear herself")
+        stop = alice.status().me.log.tip.next_seq
+        (consumed,) = [event async for event in alice.read("alice", SeqRange(stop - 1, stop))]
+        await alice.append_encoded([consumed.data])
+        with trio.fail_after(PATIENCE_S), pytest.raises(MachineError, match="heard twice"):
+            async with open_machine(alice, Counter()):
                 pass
 
 
