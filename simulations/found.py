@@ -8,7 +8,7 @@ from typing import Final
 from hydra_sync.errors import OrphanedError
 from hydra_sync.testing import MS, SECOND
 from hydra_sync.testing.cluster import Cluster
-from hydra_sync.testing.faults import At, Crash, LyingSync, On, Pause, Wipe
+from hydra_sync.testing.faults import At, Crash, FullDisk, LyingSync, On, Pause, Wipe
 from hydra_sync.testing.hostile import knock, stale_epochs
 from hydra_sync.testing.simulate import simulate
 from hydra_sync.testing.swarm import Swarm
@@ -22,6 +22,7 @@ __all__ = [
     "crowd_after_a_pause",
     "later_epoch_as_long_as_ours",
     "orphans_are_told_at_once",
+    "promise_waits_for_room",
     "reminded_without_a_word",
     "strangers_at_every_door",
 ]
@@ -172,6 +173,22 @@ async def later_epoch_as_long_as_ours(cluster: Cluster) -> None:
         world.link("n1", other).heal()
         world.link(other, "n1").heal()
     await cluster.run_for(1)
+    await cluster.settle(core=cluster.aliases)
+    cluster.check_all()
+
+
+@simulate(swarm=CALM, features=FEATURES, restart="prove")
+async def promise_waits_for_room(cluster: Cluster) -> None:
+    """A member whose disk is full cannot promise, and goes on; once there is room, it does.
+
+    Found by `swarm`, seed 1456: the promise found no room, and the node stopped.
+    """
+    await cluster.run_for(1)
+    cluster.inject([FullDisk(At(0), "n0", free_bytes=0, for_ns=10 * SECOND), Crash(At(0), "n1", SECOND)])
+    await cluster.run_for(5)
+    assert cluster.node("n0") is not None
+    assert not (await cluster.member("n1").wait_open()).status().start.ready
+    await (await cluster.member("n1").wait_open()).wait_started()
     await cluster.settle(core=cluster.aliases)
     cluster.check_all()
 

@@ -343,13 +343,17 @@ class Engine:
             while not self._persists:
                 await self._persist_due.wait()
             effect = self._persists.popleft()
-            if isinstance(effect, EndFounding):
-                await self.store.end_founding()
-            elif isinstance(effect, KeepProof):
-                await self.store.keep_proof(effect.proof)
-            else:
-                await self.store.set_standing(effect.log, effect.standing)
-                self.perform(self.replicator.persisted(effect.log, effect.standing))
+            try:
+                if isinstance(effect, EndFounding):
+                    await self.store.end_founding()
+                elif isinstance(effect, KeepProof):
+                    await self.store.keep_proof(effect.proof)
+                else:
+                    await self.store.set_standing(effect.log, effect.standing)
+                    self.perform(self.replicator.persisted(effect.log, effect.standing))
+            except StoreFullError:  # what was decided is said when there is room for it, and not before
+                self._persists.appendleft(effect)
+                await trio.sleep(STALL_S)
 
     async def _begin_epoch(self, begin: BeginEpoch) -> None:
         # A full disk is waited for: whoever wants to append is told so by the status.

@@ -73,6 +73,7 @@ class Fetcher:
         *,
         me: MemberKey,
         adopts: Callable[[], bool],
+        has_begun: Callable[[], bool],
         is_ready: Callable[[], bool],
         network: NetworkId,
         held: Mapping[MemberKey, LogTip],
@@ -85,6 +86,7 @@ class Fetcher:
     ) -> None:
         self._me = me
         self._adopts = adopts
+        self._has_begun = has_begun
         self._is_ready = is_ready
         self._network = network
         self._held = held
@@ -177,7 +179,7 @@ class Fetcher:
             batches = asked.receive(data, self._network)
         except DivergedError:
             effects = self._parted(state, session, at, now)
-            return [*effects, *self._own_log_ahead(asked, session.peer), *self._plan(state, now)]
+            return [*effects, *self._own_log_ahead(asked, session.peer, now), *self._plan(state, now)]
         if asked.probes:
             return [*self._cancel(asked), Compare(session.link, asked.log, batches)]
         events = SeqRange(batches[0].header.first_seq, batches[-1].header.stop)
@@ -187,7 +189,8 @@ class Fetcher:
                 state.refused_until[asked.link] = math.inf
                 state.keep_branch()
                 return [*self._cancel(asked), OwnLogTaken(session.peer, last.epoch)]
-            return self._cancel(asked) if self._receipts.is_ours(last) else self._own_log_ahead(asked, session.peer)
+            is_ours = self._receipts.is_ours(last)
+            return self._cancel(asked) if is_ours else self._own_log_ahead(asked, session.peer, now)
         state.intake.add(Early(session.link, asked.request, batches))
         drained = self._drain(state, now)
         if session.faulty:
@@ -196,11 +199,18 @@ class Fetcher:
         state.delivered(session.link, events.count, len(data.records))
         return [Fetched(asked.log, session.peer, events, len(data.records)), *drained, *self._plan(state, now)]
 
-    def _own_log_ahead(self, asked: Asked, peer: MemberKey) -> list[Effect]:
-        """A peer sent what we signed and do not have: proof that appending would fork our own log."""
+    def _own_log_ahead(self, asked: Asked, peer: MemberKey, now: float) -> list[Effect]:
+        """A peer sent what we signed and do not have: proof that appending would fork our own log.
+
+        Not in an epoch that this start has begun: that leaves out what older ones held beyond it.
+        """
         if asked.log != self._me or self._adopts():
             return []
-        self._logs[self._me].refused_until[asked.link] = math.inf
+        refused_until = self._logs[self._me].refused_until
+        if self._has_begun():
+            refused_until[asked.link] = now + STALL_PENALTY_S  # it will have followed us by then
+            return self._cancel(asked)
+        refused_until[asked.link] = math.inf
         return [*self._cancel(asked), OwnLogAhead(peer, asked.next_seq)]
 
     def _drain(self, state: LogSync, now: float) -> list[Effect]:

@@ -126,6 +126,7 @@ class Replicator:
         self._fetcher = Fetcher(
             me=me,
             adopts=lambda: self.agreement.adopts,
+            has_begun=lambda: self.agreement.has_begun,
             is_ready=lambda: self.agreement.is_ready or self.agreement.has_begun,
             network=network,
             held=self.held,

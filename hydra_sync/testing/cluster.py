@@ -41,7 +41,7 @@ from hydra_sync.testing.member import Member, configurations
 from hydra_sync.testing.operations import OPERATIONS, Operation, Phase
 from hydra_sync.testing.platter import Keep
 from hydra_sync.testing.scenario import Setup
-from hydra_sync.testing.settling import audit, choose_core, strand, wait_for
+from hydra_sync.testing.settling import audit, choose_core, enlarge_core, strand, wait_for
 from hydra_sync.testing.swarm import KINDS, kind_of
 from hydra_sync.testing.world import World
 
@@ -335,10 +335,11 @@ class Cluster:
         for injector in list(self._injectors):
             self._stop(injector)
         self.core = self._check_core(choose_core(self) if core is None else core)
+        self._restart_core()
+        if core is None and self.proves:
+            self.core = self._check_core(await enlarge_core(self, self.core))
+            self._restart_core()
         strand(self)
-        for alias in self.core:
-            if not self.world.host(alias).alive:
-                self.restart(alias)
         self.world.note("core", *self.core)
         for healed in self.invariants.healed:
             healed()
@@ -408,6 +409,11 @@ class Cluster:
         if injector in self._injectors:
             self._injectors.remove(injector)
             injector.stop()
+
+    def _restart_core(self) -> None:
+        for alias in self.core:
+            if not self.world.host(alias).alive:
+                self.restart(alias)
 
     def _check_core(self, core: Collection[str]) -> tuple[str, ...]:
         for alias in core:

@@ -16,9 +16,10 @@ from hydra_sync.testing.signals import reachable
 if TYPE_CHECKING:
     from hydra_sync.testing.cluster import Cluster
 
-__all__ = ["audit", "choose_core", "strand", "wait_for"]
+__all__ = ["audit", "choose_core", "enlarge_core", "strand", "wait_for"]
 
 POLL_S: Final = 0.25
+OPEN_S: Final = 5.0  # a store is open by then, unless its disk fails
 
 _stranded = reachable("the core has to do without some member", cluster=True)
 
@@ -33,6 +34,15 @@ def choose_core(cluster: Cluster) -> list[str]:
     if cluster.forgetful:  # what is durable on a majority of all may be so on few of those who remember
         fewest = len(able)
     return able[: dice.between(min(fewest, len(able)), len(able))]
+
+
+async def enlarge_core(cluster: Cluster, core: Sequence[str]) -> list[str]:
+    """The core, or all who are able where a copy had a torn tail: it counts for nothing before its author starts."""
+    with trio.move_on_after(OPEN_S):
+        while not all(cluster.node(alias) for alias in core):  # noqa: ASYNC110  they open one after the other
+            await trio.sleep(POLL_S)
+    doubts = any(log.state == "amnesiac" for alias in core for log in cluster.logs(alias).values())
+    return [alias for alias in cluster.aliases if cluster.is_sound(alias)] if doubts else list(core)
 
 
 def strand(cluster: Cluster) -> None:

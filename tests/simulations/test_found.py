@@ -38,3 +38,7 @@ def test_later_epoch_as_long_as_ours() -> None:
 
 def test_orphans_are_told_at_once() -> None:
     assert found.orphans_are_told_at_once.run(0).failure is None
+
+
+def test_promise_waits_for_room() -> None:
+    assert found.promise_waits_for_room.run(0).failure is None

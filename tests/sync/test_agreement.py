@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hydra_sync.chain import EMPTY
 from hydra_sync.epoch import answers_needed, check_epoch, is_epoch_batch
 from hydra_sync.standing import Standing
-from hydra_sync.sync import BecameStable, LostDisk, Orphaned, OwnLogTaken, Remembers, Started
+from hydra_sync.sync import BecameStable, LostDisk, Orphaned, OwnLogAhead, OwnLogTaken, Remembers, Started
 from tests.sync.pump import Net, Node, tip_of
 
 SIZES = [2, 3, 4, 5]
@@ -162,6 +162,7 @@ def test_orphans_give_way() -> None:
     assert isinstance(orphaned, Orphaned)
     assert (orphaned.events.start, orphaned.events.stop) == (1, 4)
     assert lonely.stable(author.me) <= len(lonely.logs[author.me])
+    assert not author.notices(OwnLogAhead), "an older epoch that reaches further is no reason to stop"
 
 
 @pytest.mark.parametrize("count", [3, 4, 5])

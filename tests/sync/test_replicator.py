@@ -38,6 +38,7 @@ from hydra_sync.sync import (
     SourceReplaced,
     TipsDue,
 )
+from hydra_sync.sync.agreement import Agreement
 from hydra_sync.wire import (
     Cancel,
     Credit,
@@ -693,6 +694,17 @@ def test_proof_that_our_log_was_another_is_reported() -> None:
     effects = rig.say(LINK_A, Data(fetch.request, records(before[5:])))
     assert kinds(effects, OwnLogAhead)
     assert not kinds(effects, Append, Drop)
+
+
+def test_an_older_epoch_that_reaches_further_is_no_reason_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This start has begun an epoch that leaves it out; the peer sends more of the old one over an open fetch."""
+    monkeypatch.setattr(Agreement, "has_begun", True)
+    own = Rig().log(ME, 10)
+    rig = Rig(held={ME: own[:4]})
+    (fetch,) = fetches(rig.join(LINK_A, A, {ME: own}))
+    effects = rig.say(LINK_A, Data(fetch.request, records(own[4:])))
+    assert not kinds(effects, OwnLogAhead, Append, Drop)
+    assert [sent.request for sent in sends(effects, Cancel)] == [fetch.request]
 
 
 @pytest.mark.parametrize("answer", ["silence", "an end", "another history", "garbage", "forgery"])
