@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import trio
 from trio.lowlevel import Abort, Task
 
-__all__ = ["Flag", "Signal", "Turn", "open_tasks"]
+__all__ = ["Flag", "Signal", "Turn", "leaves", "open_tasks"]
 
 
 class Signal:
@@ -107,6 +107,15 @@ async def open_tasks() -> AsyncIterator[trio.Nursery]:
         if error is None:
             raise
         raise error  # noqa: B904  the group is this error and nothing else
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors in a group, however deep, or the error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from leaves(part)
+    else:
+        yield error
 
 
 def _only(group: BaseExceptionGroup[BaseException]) -> BaseException | None:

@@ -10,7 +10,7 @@ import click
 from hydra_sync.cli.append import append
 from hydra_sync.cli.chaos_proxy import chaos_proxy
 from hydra_sync.cli.demo import demo
-from hydra_sync.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE, exit_code, leaves
+from hydra_sync.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE, exit_code
 from hydra_sync.cli.explain import explain
 from hydra_sync.cli.fetch import fetch
 from hydra_sync.cli.fork_proof import fork_proof
@@ -26,6 +26,7 @@ from hydra_sync.cli.run import run
 from hydra_sync.cli.simulate import simulate
 from hydra_sync.cli.status import status
 from hydra_sync.cli.verify import verify
+from hydra_sync.tasks import leaves
 from hydra_sync.version import VERSION
 
 __all__ = ["cli", "main"]

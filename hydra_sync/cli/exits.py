@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from hydra_sync.errors import (
@@ -17,7 +16,7 @@ from hydra_sync.errors import (
     UsageError,
 )
 
-__all__ = ["EXIT_DAMAGED", "EXIT_DISK", "EXIT_INTERRUPTED", "EXIT_USAGE", "exit_code", "leaves"]
+__all__ = ["EXIT_DAMAGED", "EXIT_DISK", "EXIT_INTERRUPTED", "EXIT_USAGE", "exit_code"]
 
 EXIT_USAGE: Final = 2
 EXIT_DAMAGED: Final = 3
@@ -42,12 +41,3 @@ _CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
 def exit_code(error: BaseException) -> int | None:
     """The code that tells this kind of error; None for a bug of ours."""
     return next((code for kind, code in _CODES if isinstance(error, kind)), None)
-
-
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The errors in a group, however deep, or the error itself."""
-    if isinstance(error, BaseExceptionGroup):
-        for part in error.exceptions:
-            yield from leaves(part)
-    else:
-        yield error

@@ -1,6 +1,6 @@
 """State machines whose every input and decision is an event in their node's own log. No I/O."""
 
-from hydra_sync.machine.deciding import Group, MachineError, Progress, check_name, decide, replay
+from hydra_sync.machine.deciding import Group, MachineError, Progress, check_name, decide, guarded, replay
 from hydra_sync.machine.entries import (
     Began,
     CheckpointPart,
@@ -45,6 +45,7 @@ __all__ = [
     "check_name",
     "decide",
     "entry_value",
+    "guarded",
     "parse_entry",
     "replay",
     "split_checkpoint",

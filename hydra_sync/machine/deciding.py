@@ -12,7 +12,7 @@ from hydra_sync.identity import MemberKey
 from hydra_sync.limits import EVENT_DEPTH_MAX
 from hydra_sync.machine.form import Command, Decided, Forked, Heard, Input, Machine, Record, RejectedError
 
-__all__ = ["Group", "MachineError", "Progress", "check_name", "decide", "replay"]
+__all__ = ["Group", "MachineError", "Progress", "check_name", "decide", "guarded", "replay"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Progress(Generic[S]):
     def encode(self, machine: Machine[S]) -> bytes:
         """As it stands in a checkpoint."""
         heard = tuple(sorted(self.heard.items()))
-        frozen = _guard("freeze", self.state, machine.freeze, self.state)
+        frozen = guarded("freeze", self.state, machine.freeze, self.state)
         return encode((machine.name, heard, tuple(sorted(self.forked)), frozen))
 
     @staticmethod
@@ -74,7 +74,7 @@ def decide(machine: Machine[S], before: Progress[S], cause: Input) -> Group[S]:
 
     Raises `RejectedError` for a command that the machine refuses, `MachineError` if it fails.
     """
-    decided = tuple(_guard("decide", cause, machine.decide, before.state, cause))
+    decided = tuple(guarded("decide", cause, machine.decide, before.state, cause))
     after = replay(machine, before, cause)
     for content in decided:
         after = replay(machine, after, Decided(content))
@@ -83,7 +83,7 @@ def decide(machine: Machine[S], before: Progress[S], cause: Input) -> Group[S]:
 
 def replay(machine: Machine[S], before: Progress[S], record: Record) -> Progress[S]:
     """Where a record leads: the fold. Raises `MachineError` if the machine fails."""
-    state = _guard("evolve", record, machine.evolve, before.state, record)
+    state = guarded("evolve", record, machine.evolve, before.state, record)
     match record:
         case Heard(place):
             if place.seq < before.heard.get(place.log, 0):
@@ -95,7 +95,8 @@ def replay(machine: Machine[S], before: Progress[S], record: Record) -> Progress
             return replace(before, state=state)
 
 
-def _guard(act: str, about: object, call: Callable[..., T], *arguments: object) -> T:
+def guarded(act: str, about: object, call: Callable[..., T], *arguments: object) -> T:
+    """Call a function of a machine. Whatever it raises comes as a `MachineError` that names ``about``."""
     try:
         return call(*arguments)
     except RejectedError:

@@ -76,7 +76,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Forked:
-    """The author of ``log`` signed two histories from ``seq`` on: nothing more is heard from it."""
+    """The author of ``log`` signed two histories: nothing more is heard from it, from ``seq`` on."""
 
     log: MemberKey
     seq: int

@@ -39,6 +39,8 @@ class Node:
 
     def __init__(self, engine: Engine, meeting: Meeting) -> None:
         self.config: Final = engine.config
+        self.machine: str | None = None
+        """The name of the machine that runs on this node, if one does."""
         self._engine = engine
         self._meeting = meeting
 
@@ -114,7 +116,13 @@ class Node:
         )
 
     def follow(
-        self, log: str | bytes, start: int = 0, *, delivery: Delivery = "uniform", epochs: bool = False
+        self,
+        log: str | bytes,
+        start: int = 0,
+        *,
+        delivery: Delivery = "uniform",
+        epochs: bool = False,
+        beyond_fork: bool = False,
     ) -> AsyncIterator[Event]:
         """Every event of a member's log from ``start`` on, each once, in order: history, then live.
 
@@ -122,7 +130,8 @@ class Node:
         take it back, and every correct node delivers it. With ``eager`` delivery it comes when it is
         durable here, and may have to be taken back: then `OrphanedError` is raised, and following goes
         on from its ``start``. ``epochs`` as in `read`. Raises `ForkedError`
-        where the author signed two histories, and `UnavailableError` for what this node cannot supply.
+        where the author signed two histories, unless the one that is here is wanted ``beyond_fork``, by who
+        has taken it before that was known; and `UnavailableError` for what this node cannot supply.
         """
         member, engine = self.config.find(log), self._engine
         reach: Reach = Durable(engine.store.log(member))
@@ -130,7 +139,7 @@ class Node:
             stable = engine.replicator.agreement.stability.stable
             reach = Stable(lambda: stable.get(member, 0), engine.stable_changed)
         alias, orphaned = self.config.alias(member), engine.orphaned[member]
-        forked_at = partial(engine.replicator.forks.position, member)
+        forked_at = (lambda: None) if beyond_fork else partial(engine.replicator.forks.position, member)
         return Events(
             engine.store.log(member),
             alias,

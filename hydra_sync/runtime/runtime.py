@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final, Generic, Literal, TypeVar
 
 import trio
 
-from hydra_sync.errors import ForkedError, StoreFullError, UnavailableError
+from hydra_sync.errors import ForkedError, StoreFullError, UnavailableError, UsageError
 from hydra_sync.identity import MemberKey
 from hydra_sync.machine import (
     Alarm,
@@ -21,6 +21,7 @@ from hydra_sync.machine import (
     Progress,
     RejectedError,
     entry_value,
+    guarded,
     split_checkpoint,
 )
 from hydra_sync.node import Node
@@ -28,7 +29,7 @@ from hydra_sync.node.seams import wall_clock_us
 from hydra_sync.runtime.folding import Folded, fold_from_checkpoint
 from hydra_sync.runtime.history import heard_of
 from hydra_sync.runtime.turns import Done, Turn, Waiting, command, encoded
-from hydra_sync.tasks import Signal, open_tasks
+from hydra_sync.tasks import Signal, leaves, open_tasks
 
 __all__ = ["Outputs", "Runtime", "open_machine"]
 
@@ -40,6 +41,7 @@ INPUTS_MAX: Final = 512  # decided on together: they share a sync, and wait for 
 WAITING_MAX: Final = 1024  # inputs taken and not decided on; who brings more has to wait
 CHECKPOINT_BYTES_MIN: Final = 4 << 20  # of log since the last checkpoint: folded in about a second
 CHECKPOINT_SHARE: Final = 4  # and so many times the checkpoint's own size, so that they are a fifth of the log at most
+ATTEMPTS: Final = 3  # to read the logs at the start
 AGAIN_S: Final = 5.0  # until what a full disk refused, or a damaged replica lacks, is tried again
 
 
@@ -61,6 +63,8 @@ class Runtime(Generic[S]):
         """The state has changed, or the machine has failed."""
         self.failure: MachineError | None = None
         """Why the machine runs no more."""
+        self.waits: str | None = None
+        """Why nothing can be made durable now."""
         self.deaf: Final[dict[MemberKey, str]] = {}
         """Logs that cannot be heard now, and why."""
         self._progress = folded.progress
@@ -69,6 +73,8 @@ class Runtime(Generic[S]):
         self._outputs = outputs
         self._observe = observe
         self._next: Waiting | None = None
+        self._open: dict[Waiting, None] = {}
+        """Commands that somebody waits for."""
         self._send, self._receive = trio.open_memory_channel[Waiting](WAITING_MAX)
 
     @property
@@ -97,11 +103,16 @@ class Runtime(Generic[S]):
         """
         waiting = Waiting(command(content, self._wall_clock()))
         await self._send.send(waiting)
+        if self.failure is None:
+            self._open[waiting] = None
+        else:
+            waiting.settle(self.failure)
         return waiting
 
     async def outcome(self, waiting: Waiting) -> Done:
         """How a command ended; as `submit`."""
         await waiting.settled.wait()
+        self._open.pop(waiting, None)
         match waiting.outcome:
             case Done() as done:
                 if self._outputs == "stable":
@@ -114,17 +125,19 @@ class Runtime(Generic[S]):
     async def run(self) -> None:
         """Decide, until cancelled. Once the machine has failed, commands are answered with the failure."""
         try:
-            async with open_tasks() as nursery:
+            async with trio.open_nursery() as nursery:
                 for member in self.node.config.keys:
                     nursery.start_soon(self._hear, member)
                 nursery.start_soon(self._wake)
                 await self._decide()
-        except MachineError as error:
-            self.failure = error
+        except* MachineError as group:
+            self.failure = next(error for error in leaves(group) if isinstance(error, MachineError))
+            for waiting in self._open:
+                if not waiting.settled.is_set():
+                    waiting.settle(self.failure)
             self.changed.fire()
-        while True:
-            (self._next or await self._receive.receive()).settle(self.failure)
-            self._next = None
+        async for _ in self._receive:  # nobody shall wait for room in the queue of a machine that has failed
+            pass
 
     async def _decide(self) -> None:
         """Decide on the tentative state while what was decided before is being made durable."""
@@ -188,9 +201,13 @@ class Runtime(Generic[S]):
         """Make records durable, however long the disk is full; returns the seq of the first."""
         while True:
             try:
-                return await self.node.append_encoded(events) + 1 - len(events)
-            except StoreFullError:
+                first = await self.node.append_encoded(events) + 1 - len(events)
+            except StoreFullError as error:
+                self.waits = str(error)
                 await trio.sleep(AGAIN_S)
+            else:
+                self.waits = None
+                return first
 
     async def _hear(self, member: MemberKey) -> None:
         """Bring what a member's machine decided, from where this one last heard it."""
@@ -201,7 +218,7 @@ class Runtime(Generic[S]):
                     self.deaf.pop(member, None)
                     start = event.seq + 1
                     heard = heard_of(event)
-                    if heard is not None and self.machine.hears(heard.content):
+                    if heard is not None and guarded("hears", heard, self.machine.hears, heard.content):
                         await self._send.send(Waiting(heard))
             except ForkedError as error:
                 self.deaf[member] = str(error)
@@ -215,7 +232,7 @@ class Runtime(Generic[S]):
         """Bring the alarm that the machine asks for, once for each time it asks."""
         rung: int | None = None
         while True:
-            due = self.machine.alarm_us(self.state)
+            due = guarded("alarm_us", self.state, self.machine.alarm_us, self.state)
             now = self._wall_clock()
             if due is None or due == rung:
                 await self.changed.wait()
@@ -248,12 +265,27 @@ async def open_machine(
     record. Raises `UnavailableError` if the node's copy of what was heard is damaged, and `MachineError` if the
     log is another machine's.
     """
-    await node.wait_started()
+    if node.machine is not None:
+        raise UsageError(f"machine {node.machine!r} runs on this node already: a log is one machine's")
+    node.machine = machine.name
+    try:
+        await node.wait_started()
+        runtime = Runtime(node, machine, await _fold(node, machine), wall_clock, outputs, observe)
+        async with open_tasks() as nursery:
+            nursery.start_soon(runtime.run)
+            yield runtime
+            nursery.cancel_scope.cancel()
+    finally:
+        node.machine = None
+
+
+async def _fold(node: Node, machine: Machine[S]) -> Folded[S]:
     me = node.config.key.member
     stop = node.status().me.log.tip.next_seq
-    folded = await fold_from_checkpoint(machine, partial(node.read, me), stop, partial(node.follow, delivery="eager"))
-    runtime = Runtime(node, machine, folded, wall_clock, outputs, observe)
-    async with open_tasks() as nursery:
-        nursery.start_soon(runtime.run)
-        yield runtime
-        nursery.cancel_scope.cancel()
+    # What was heard was heard: a fork that was proven since does not take it out of the state.
+    contents = partial(node.follow, delivery="eager", beyond_fork=True)
+    for _ in range(ATTEMPTS - 1):
+        with suppress(UnavailableError):  # a disk may fail once
+            return await fold_from_checkpoint(machine, partial(node.read, me), stop, contents)
+        await trio.sleep(AGAIN_S)
+    return await fold_from_checkpoint(machine, partial(node.read, me), stop, contents)

@@ -8,7 +8,10 @@ from functools import partial
 import pytest
 import trio
 
-from hydra_sync import Event, Node, SeqRange, UnavailableError, UsageError
+from hydra_sync import Config, Event, Node, SeqRange, UnavailableError, UsageError
+from hydra_sync.batch import Batch, seal_batch
+from hydra_sync.chain import EMPTY, Tip
+from hydra_sync.encoding import encode_event
 from hydra_sync.errors import ForkedError
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import EVENT_BYTES_MAX, EVENT_DEPTH_MAX
@@ -29,8 +32,10 @@ from hydra_sync.machine import (
 from hydra_sync.runtime import Runtime, fold, fold_from_checkpoint, open_machine, replay_check
 from hydra_sync.runtime import runtime as runtime_module
 from hydra_sync.runtime.history import entered
+from hydra_sync.sync import Forked as ForkNotice
 from hydra_sync.tutorial import Bank, Entries, ReplicatedMap
 from tests.node.network import PATIENCE_S, Network, NetworkMaker, until
+from tests.node.test_resync import write_log
 
 
 class Counter:
@@ -393,3 +398,107 @@ async def test_a_fork_is_an_input_once_and_a_hole_is_tried_again(
                 await until(lambda: a.progress.forked == {keys["bob"]}, "the fork")
     forks = [entry for entry in await entries(network, "alice") if isinstance(entry, Forked)]
     assert forks == [Forked(keys["bob"], 0)]
+
+
+async def test_one_machine_at_a_time_runs_on_a_node(make_network: NetworkMaker) -> None:
+    """A second one would write into the first one's log; it is refused, and the first goes on."""
+    network = make_network("alice")
+    async with network.node("alice") as alice:
+        async with open_machine(alice, Counter()) as a:
+            with pytest.raises(UsageError, match="'counter' runs on this node already"):
+                async with open_machine(alice, Counter()):
+                    pass
+            await a.submit("on")
+        async with open_machine(alice, Counter()) as a:
+            assert ("decided", "on") in a.state
+
+
+class Fragile(Counter):
+    """Fails where nobody expects a decision."""
+
+    def hears(self, content: object) -> bool:
+        if content == "break its ears":
+            raise KeyError("ears")
+        return True
+
+    def alarm_us(self, state: tuple[object, ...]) -> int | None:
+        if ("decided", "break its clock") in state:
+            raise KeyError("clock")
+        return None
+
+
+@pytest.mark.parametrize("command", ["break its ears", "break its clock"])
+async def test_whatever_a_machine_raises_is_its_failure(make_network: NetworkMaker, command: str) -> None:
+    """Also where it is not decided: commands that wait are answered, later ones refused, the node goes on."""
+    network = make_network("alice")
+    async with network.node("alice") as alice, open_machine(alice, Fragile(), outputs="durable") as a:
+        await a.submit(command)
+        await until(lambda: a.failure is not None, "the failure")
+        with trio.fail_after(5), pytest.raises(MachineError, match="KeyError"):
+            await a.submit("later")
+        await alice.append("still alive")
+
+
+async def test_a_disk_that_cannot_be_read_once_is_read_again(
+    make_network: NetworkMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state is rebuilt a little later; what cannot be read at all is told."""
+    monkeypatch.setattr(runtime_module, "AGAIN_S", 0.01)
+    network = make_network("alice")
+    async with network.node("alice") as alice:
+        async with open_machine(alice, Counter()) as a:
+            await a.submit("one")
+        whole, left = runtime_module.fold_from_checkpoint, [2]
+
+        async def failing(*arguments: object) -> object:
+            if left[0]:
+                left[0] -= 1
+                raise UnavailableError("the disk")
+            return await whole(*arguments)  # type: ignore[arg-type]  # passed on as they are
+
+        monkeypatch.setattr(runtime_module, "fold_from_checkpoint", failing)
+        async with open_machine(alice, Counter()) as a:
+            assert ("decided", "one") in a.state
+        left[0] = 99
+        with pytest.raises(UnavailableError, match="the disk"):
+            async with open_machine(alice, Counter()):
+                pass
+
+
+def branch(config: Config, words: Sequence[str], after: Tip) -> list[Batch]:
+    """Events of a machine, a batch each."""
+    batches: list[Batch] = []
+    for word in words:
+        tip = Tip.after(batches[-1]) if batches else after
+        event = encode_event(["decided", word])
+        sealed = seal_batch(
+            config.key,
+            config.network_id,
+            [event],
+            epoch=0,
+            first_seq=tip.next_seq,
+            time_us=1_700_000_000_000_000,
+            prev_hash=tip.hash,
+        )
+        batches.append(sealed)
+    return batches
+
+
+async def test_what_was_heard_before_a_fork_was_proven_stays_in_the_state(make_network: NetworkMaker) -> None:
+    """bob heard alice's one history beyond the fork; when he restarts, knowing of it, his state is what it was."""
+    network = make_network("alice", "bob", "carol")
+    config = network.configs["alice"]
+    common = branch(config, ["common"], EMPTY)
+    for name, word in (("bob", "left"), ("carol", "right")):
+        await network.init(name)
+        log = [*common, *branch(config, [word], Tip.after(common[-1]))]
+        write_log(network.configs[name].persistence_dir, config.key.member, log)
+        if name == "bob":
+            heard = [["consumed", config.key.member, 0, seq, batch.hash] for seq, batch in enumerate(log)]
+    async with network.node("bob") as bob, network.node("carol"):
+        await bob.append_many([["machine", "counter"], *heard])
+        await until(lambda: bool(network.told("bob", ForkNotice)), "the proof")
+        with trio.fail_after(10):
+            async with open_machine(bob, Counter(), outputs="durable") as b:
+                assert b.state == (("heard", "common"), ("heard", "left"))
+                await until(lambda: b.progress.forked == {config.key.member}, "the fork")
