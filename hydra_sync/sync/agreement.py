@@ -89,6 +89,8 @@ class Agreement:
             Starting(key, network, members, store_id, start, founding, own.without) if start and proves else None
         )
         self.stability: Final = Stability(self.me, len(members))
+        for log, tip in held.items():  # what our own copies prove, with nobody here
+            self.stability.update(tip.tip, self.shown(log), forked_at(log))
         self.ballots: dict[MemberKey, tuple[int, bytes, Ballot]] = {}
         """What each author itself last asked for, over which link, and as it signed that."""
         self._promised_above = 0
