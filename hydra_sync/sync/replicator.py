@@ -263,6 +263,7 @@ class Replicator:
         effects = list(news)
         for log in forked:
             effects += self._show(log)
+            effects += self.agreement.restable(log)
             effects += self._fetcher.plan(log, now)
         return effects
 
