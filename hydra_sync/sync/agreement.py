@@ -101,9 +101,9 @@ class Agreement:
         self._prepares: dict[MemberKey, Prepare] = {}
         self._relayed: dict[MemberKey, _Relayed] = {}
         self._asked_at: dict[MemberKey, float] = {}
-        """When somebody last asked for what we have promised, or could."""
-        self._behind_at: dict[MemberKey, float] = {}
-        """When to look again whether an author that is connected cannot be followed."""
+        """When somebody last asked for what we have promised, or could, until its author is looked at again."""
+        self._adoptable_at = 0.0
+        """When somebody here last showed what our own log must reach, or nothing was missing."""
         self._answers: dict[tuple[MemberKey, MemberKey], Promise | Refuse] = {}
         """By log and witness, the latest that its author is to get: whom we believe connected may be gone."""
 
@@ -274,19 +274,18 @@ class Agreement:
 
     def tick(self, now: float) -> list[Effect]:
         """Ask again who has not answered."""
-        due = [log for log, time in self._behind_at.items() if time <= now]
+        due = [log for log, asked_at in self._asked_at.items() if asked_at + YIELD_S <= now]
         effects = [effect for log in due for effect in self._refuse_behind(log, now)]
         if self.starting is None or self.starting.number == 0 or not self.starting.is_due(now):
             return effects
         return [*effects, *self._tell_all(self.starting.prepare(now))]
 
     def deadline(self) -> float:
-        """When `tick` has something to do."""
-        behind_at = min(self._behind_at.values(), default=math.inf)
+        """When `tick` has something to do that has its time; a look at other authors goes with any tick."""
         starting = self.starting
         if starting is None or starting.number == 0 or not starting.asks:
-            return behind_at
-        return min(behind_at, starting.asked_at + ASK_AGAIN_S)
+            return math.inf
+        return starting.asked_at + ASK_AGAIN_S
 
     # Inside
 
@@ -298,18 +297,15 @@ class Agreement:
         """Tell an author that appends in an epoch that we cannot follow to ask for a later one.
 
         Not while another process with its key asks for one: that shall begin it, and the author see it and stop.
+        Then it is looked at again, though it says nothing: what was asked may have been an earlier start's.
         """
-        self._behind_at.pop(log, None)
+        if now < self._asked_at.get(log, -math.inf) + YIELD_S:
+            return []
+        self._asked_at.pop(log, None)
         link = self._nodes.get(log)
         shown = self._sessions[link].counted.get(log) if link is not None else None
         refusal = self.witness.behind_us(shown, self._held[log].tip) if shown is not None else None
-        if link is None or refusal is None:
-            return []
-        yields_until = self._asked_at.get(log, -math.inf) + YIELD_S
-        if now < yields_until:
-            self._behind_at[log] = yields_until
-            return []
-        return [Send(link, refusal)]
+        return [] if link is None or refusal is None else [Send(link, refusal)]
 
     def _step(self, now: float) -> list[Effect]:
         starting = self.starting
