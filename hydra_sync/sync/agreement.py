@@ -264,8 +264,8 @@ class Agreement:
 
     def persisted(self, log: MemberKey, standing: Standing) -> list[Effect]:
         """A `Persist` is done: what waited for it can be said."""
-        self.witness.persisted(log, standing)
-        effects: list[Effect] = []
+        remembers = self.witness.persisted(log, standing)
+        effects: list[Effect] = self._show(log) if remembers else []
         if log in self._asked and (promise := self.witness.promised(log)) is not None:
             effects += self._towards(log, promise, None)
         return [*effects, *self.restable(log)]
@@ -369,8 +369,7 @@ class Agreement:
         is_other = ballot is not None and shown.state is LogState.OK and ballot.number != shown.tip.epoch
         if source != link or is_other:
             signed, ballot = b"", None
-        effects = self.witness.remember(self._held[log], shown, signed, ballot, amnesiacs)
-        return [*effects, *self._show(log)] if effects else []
+        return self.witness.remember(self._held[log], shown, signed, ballot, amnesiacs)
 
     def _show(self, log: MemberKey) -> list[Effect]:
         return [self._sessions[link].show(log) for link in self._nodes.values()]
