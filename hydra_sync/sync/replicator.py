@@ -399,6 +399,8 @@ class Replicator:
             case Refuse():
                 return self.agreement.refuse(session, message, now)
             case Stable():
+                if self.nodes.get(session.peer) != session.link:
+                    return []  # what an older process says of its epoch must not hide the word about the later one
                 return self.agreement.stable(session, message)
 
     def _greet(self, session: Session, hello: Hello, now: float) -> list[Effect]:
