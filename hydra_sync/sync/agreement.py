@@ -17,7 +17,7 @@ from hydra_sync.chain import EMPTY
 from hydra_sync.epoch import Ballot, open_answer, open_ballot, order
 from hydra_sync.errors import FormatError, PeerError
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
-from hydra_sync.limits import ASK_AGAIN_S, BALLOT_JUMP_MAX, PASS_AGAIN_S, PASSED_MAX, YIELD_S
+from hydra_sync.limits import ADOPT_S, ASK_AGAIN_S, BALLOT_JUMP_MAX, PASS_AGAIN_S, PASSED_MAX, YIELD_S
 from hydra_sync.standing import Standing
 from hydra_sync.sync.effects import BecameStable, Effect, EndFounding, LostDisk, Send, Started, TipsDue
 from hydra_sync.sync.session import Session
@@ -276,7 +276,11 @@ class Agreement:
         """Ask again who has not answered."""
         due = [log for log, asked_at in self._asked_at.items() if asked_at + YIELD_S <= now]
         effects = [effect for log in due for effect in self._refuse_behind(log, now)]
-        if self.starting is None or self.starting.number == 0 or not self.starting.is_due(now):
+        if self.starting is None or self.starting.number == 0:
+            return effects
+        if self._adopts_in_vain(now):
+            return [*effects, *self._tell_all(self._ask(now))]
+        if not self.starting.is_due(now):
             return effects
         return [*effects, *self._tell_all(self.starting.prepare(now))]
 
@@ -292,6 +296,21 @@ class Agreement:
     def _ask(self, now: float) -> Prepare:
         assert self.starting is not None
         return self.starting.ask(max(self._held[self.me].tip.epoch, self._promised_above, self.starting.number), now)
+
+    def _adopts_in_vain(self, now: float) -> bool:
+        """Whether nobody here has had what our own log must reach for so long that others are to be asked.
+
+        Who alone held it has answered, and is gone; a new start would not wait for it.
+        """
+        starting = self.starting
+        if starting is None or starting.phase is not Phase.ADOPTING or starting.is_over or self._can_adopt(starting):
+            self._adoptable_at = now
+            return False
+        return now >= self._adoptable_at + ADOPT_S
+
+    def _can_adopt(self, starting: Starting) -> bool:
+        shown = (self._sessions[link].counted.get(self.me) for link in self._nodes.values())
+        return any(order(tip.tip) >= order(starting.target) for tip in shown if tip is not None)
 
     def _refuse_behind(self, log: MemberKey, now: float) -> list[Effect]:
         """Tell an author that appends in an epoch that we cannot follow to ask for a later one.
