@@ -400,6 +400,8 @@ class Fetcher:
         """
         if state.is_troubled or (state.asked and state.log == self._me) or self._forked_at(state.log) is not None:
             return False
+        if state.log == self._me and self._adopts():
+            return False
         if state.log == self._me:  # of a later epoch, a shorter log is ahead of ours, too
             own = self._held[self._me].tip
             for link in self._nodes.values():
@@ -430,6 +432,7 @@ class Fetcher:
         An older epoch may go on in what the latest one has left out. A liar who claims a late epoch stalls.
         """
         own, forked_at = order(self._held[self._me].tip), self._forked_at(state.log)
+        adopts = self._adopts()  # who promised may hold more than it shows: a relay that got it afterwards
         if forked_at is not None and state.intake.frontier.next_seq >= forked_at:
             return []
         if state.log == self._me and not (self._adopts() or self._is_ready()):
@@ -438,7 +441,7 @@ class Fetcher:
         for link in self._nodes.values():
             session = self._sessions[link]
             shown = session.shown.get(state.log)
-            if session.syncing and shown is not None and (state.log != self._me or order(shown.tip) > own):
+            if session.syncing and shown is not None and (state.log != self._me or order(shown.tip) > own or adopts):
                 sources.append(Source(link, session.peer, _capped(shown, forked_at)))
         believed = [s for s in sources if s.link not in state.stalled_until and s.link not in state.refused_until]
         authors = [source.shown.tip.epoch for source in believed if source.peer == state.log]
