@@ -14,8 +14,9 @@ from hydra_sync.epoch import answers_needed, check_epoch, is_epoch_batch
 from hydra_sync.fork import prove
 from hydra_sync.limits import ADOPT_S
 from hydra_sync.standing import Standing
-from hydra_sync.sync import BecameStable, LostDisk, Orphaned, OwnLogTaken, Remembers, Started
-from tests.sync.pump import Net, Node, tip_of
+from hydra_sync.sync import BecameStable, Compare, LostDisk, Orphaned, OwnLogTaken, Remembers, Send, Started
+from hydra_sync.wire import Data, LogState, Tips
+from tests.sync.pump import Net, Node, next_batch, tip_of
 
 SIZES = [2, 3, 4, 5]
 
@@ -223,6 +224,20 @@ def test_stability_does_without_the_author() -> None:
     net.run(5)
     reach = tip_of(author.logs[author.me]).next_seq
     assert [node.stable(author.me) for node in others] == [reach] * 4
+
+
+@pytest.mark.parametrize("count", [1, *SIZES])
+def test_what_ones_own_copies_prove_is_known_at_once(count: int) -> None:
+    """After a restart with nobody there: a member on its own, or one of two or three, is enough for a majority."""
+    net = Net(count, proves=count > 1)
+    net.connect_all()
+    net.run(10, until=lambda: everyone_is_ready(net))
+    author, node = net.nodes[0], net.nodes[-1]
+    author.write(3)
+    net.run(5, until=net.agree)
+    node.restart()
+    assert node.stable(author.me) == (tip_of(author.logs[author.me]).next_seq if count <= 3 else 0)
+    assert node.stable(node.me) == (3 if count == 1 else 0)
 
 
 def test_promises_pass_through_relays() -> None:
