@@ -398,11 +398,10 @@ class Fetcher:
 
         That is so almost always, and a look is cheaper than a plan.
         """
-        if state.is_troubled or (state.asked and state.log == self._me) or self._forked_at(state.log) is not None:
+        is_own = state.log == self._me
+        if state.is_troubled or self._forked_at(state.log) is not None or (is_own and (state.asked or self._adopts())):
             return False
-        if state.log == self._me and self._adopts():
-            return False
-        if state.log == self._me:  # of a later epoch, a shorter log is ahead of ours, too
+        if is_own:  # of a later epoch, a shorter log is ahead of ours, too
             own = self._held[self._me].tip
             for link in self._nodes.values():
                 shown = self._sessions[link].shown.get(self._me)
