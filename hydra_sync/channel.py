@@ -37,7 +37,7 @@ _EXPLANATIONS: Final = (
     ("NO_APPLICATION_PROTOCOL", "the other side is no hydra-sync node"),
     ("WRONG_VERSION_NUMBER", "the other side does not speak TLS: no hydra-sync node"),
     ("HTTP_REQUEST", "the other side does not speak TLS: no hydra-sync node"),
-    ("UNEXPECTED_EOF", "the other side closed the connection during the handshake"),
+    ("UNEXPECTED_EOF", "the other side closed the connection"),
 )
 
 

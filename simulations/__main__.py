@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any, Final
 
 import click
@@ -87,7 +88,9 @@ simulations.add_command(measure)
 
 def _chosen(names: Sequence[str], mutant: str | None) -> list[str]:
     """The full names of our scenarios, or of a mutant's own."""
-    if bool(names) == bool(mutant):
+    if names and mutant:
+        raise UsageError("name a scenario or a --mutant, not both: a mutant has a scenario of its own (see list)")
+    if not names and not mutant:
         raise UsageError("name a scenario, or a --mutant, which has one of its own (see list)")
     return [_MUTANTS[mutant]] if mutant else list(map(_full, names))
 
@@ -97,9 +100,14 @@ def _all() -> dict[str, Scenario]:
 
 
 def _full(name: str) -> str:
-    if ":" in name or name in OURS:
+    if ":" in name or "." in name:
         return name
-    return next((full for full in _all() if full.rpartition(":")[2] == name), f"{OURS[0]}:{name}")
+    full_names = {full.rpartition(":")[2]: full for full in _all()}
+    if name not in full_names:
+        near = get_close_matches(name, full_names, n=3)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UsageError(f"there is no scenario {name!r}: {hint}`python -m simulations list` has them all")
+    return full_names[name]
 
 
 def _replay(scenario: str, seed: int) -> list[str]:

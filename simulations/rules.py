@@ -14,9 +14,10 @@ from typing import Final
 from hydra_sync.batch import Batch
 from hydra_sync.chain import Tip
 from hydra_sync.epoch import Grant, epoch_event, order
-from hydra_sync.node.engine import Engine
-from hydra_sync.store import directory, opening
-from hydra_sync.sync import BeginEpoch, Effect, EndFounding, KeepProof, fetching, stability
+from hydra_sync.identity import MemberKey
+from hydra_sync.standing import Standing
+from hydra_sync.store import Store, directory, opening
+from hydra_sync.sync import BeginEpoch, Effect, fetching, stability
 from hydra_sync.sync.starting import Phase, Starting
 from hydra_sync.sync.witness import Witness
 from hydra_sync.wire import LogState, LogTip
@@ -42,23 +43,13 @@ def _never_fence(patches: Patches) -> None:
 
 
 def _promise_in_memory(patches: Patches) -> None:
-    async def persist(self: Engine) -> None:
-        while True:
-            if not self._persists:
-                self._persist_due = type(self._persist_due)()
-                await self._persist_due.wait()
-            effect = self._persists.popleft()
-            if isinstance(effect, EndFounding):
-                await self.store.end_founding()
-                continue
-            if isinstance(effect, KeepProof):
-                await self.store.keep_proof(effect.proof)
-                continue
-            if effect.standing.amnesiac != self.store.standing(effect.log).amnesiac:
-                await self.store.set_standing(effect.log, effect.standing)
-            self.perform(self.replicator.persisted(effect.log, effect.standing))
+    keep = Store.set_standing
 
-    patches.set(Engine, "_persist", persist)
+    async def forget(self: Store, log: MemberKey, standing: Standing) -> None:
+        if standing.amnesiac != self.standing(log).amnesiac:
+            await keep(self, log, standing)
+
+    patches.set(Store, "set_standing", forget)
 
 
 def _number_by_what_is_seen(patches: Patches) -> None:
@@ -81,7 +72,7 @@ def _number_by_what_is_seen(patches: Patches) -> None:
 
 
 def _add_up_epochs(patches: Patches) -> None:
-    def counts(shown: LogTip, tip: Tip) -> bool:
+    def counts(shown: LogTip, tip: Tip, **_: object) -> bool:
         is_other = shown.tip.next_seq == tip.next_seq and shown.tip.hash != tip.hash
         return shown.state is LogState.OK and not is_other
 

@@ -19,9 +19,7 @@ from rich.console import Console
 
 from hydra_sync.cli.campaign_report import Pace, campaign_json, count, say, show_campaign, show_finding
 from hydra_sync.cli.progress import long_progress, time_left
-from hydra_sync.errors import UsageError
 from hydra_sync.testing.campaign import Campaign, run_campaign
-from hydra_sync.testing.errands import write_diagram
 from hydra_sync.testing.exports import SHIVIZ_REGEX, perfetto_json, shiviz_log
 from hydra_sync.testing.findings import Finding, explain_difference, look_into, worth_a_look
 from hydra_sync.testing.loading import find_scenario
@@ -31,6 +29,7 @@ from hydra_sync.testing.scheduler import Policy
 from hydra_sync.testing.shrink import shrink
 from hydra_sync.testing.tally import Tally, short_name
 from hydra_sync.testing.verdicts import USUAL, Verdict, code_version
+from hydra_sync.testing.view import write_html
 
 __all__ = ["EXIT_FOUND", "SEEDS", "Replay", "Single", "run_many", "run_one"]
 
@@ -157,8 +156,7 @@ def _write_files(console: Console, single: Single, outcome: Outcome, replay: str
         write_trace(outcome, single.trace_file, code_version(single.scenario))
         say(console, f"the trace, {len(outcome.rows):,} rows, is in {single.trace_file}")
     if single.html_file is not None:
-        if not write_diagram(outcome, single.html_file, replay=replay):
-            raise UsageError("this installation of hydra_sync draws no diagrams: leave --html out")
+        write_html(outcome, single.html_file, replay=replay)
         say(console, f"the diagram is in {single.html_file}: open it in a browser")
     if single.perfetto_file is not None:
         single.perfetto_file.write_text(perfetto_json(outcome), encoding="utf-8")

@@ -19,6 +19,7 @@ from hydra_sync.cli.notices import notice_json, notice_line
 from hydra_sync.cli.options import json_option, node_options, repeat_options, take_config
 from hydra_sync.cli.output import LineWriter, lost_json, lost_line, open_writers
 from hydra_sync.config import Config
+from hydra_sync.epoch import answers_needed
 from hydra_sync.errors import UnavailableError, UsageError
 from hydra_sync.identity import MemberKey
 from hydra_sync.node import MemberStatus, Node, Status, explain, open_node, recover_store
@@ -223,6 +224,12 @@ class _Recovery:
             alias = self.config.alias(key)
             log = next(member.log for member in status.members if member.alias == alias)
             yield f"{alias}'s log: events from {log.tip.next_seq} on are NOT here, if only {alias} had any"
+        members, without = len(self.config.members), " and ".join(map(self.config.alias, self.without))
+        if members - 1 - len(self.without) < answers_needed(members):
+            yield (
+                f"each later start needs more members than are left without {without}: recover there too, before this "
+                "node is run again, or begin a network without them (hydra-sync new-network)"
+            )
 
     def _too_long(self, timeout_s: float, status: Status) -> str:
         here = "; ".join(self._lines(status))

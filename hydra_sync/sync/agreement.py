@@ -17,7 +17,7 @@ from hydra_sync.chain import EMPTY
 from hydra_sync.epoch import Ballot, open_answer, open_ballot, order
 from hydra_sync.errors import FormatError, PeerError
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
-from hydra_sync.limits import ASK_AGAIN_S, BALLOT_JUMP_MAX, PASS_AGAIN_S, PASSED_MAX, YIELD_S
+from hydra_sync.limits import ADOPT_S, ASK_AGAIN_S, BALLOT_JUMP_MAX, PASS_AGAIN_S, PASSED_MAX, YIELD_S
 from hydra_sync.standing import Standing
 from hydra_sync.sync.effects import BecameStable, Effect, EndFounding, LostDisk, Send, Started, TipsDue
 from hydra_sync.sync.session import Session
@@ -89,6 +89,8 @@ class Agreement:
             Starting(key, network, members, store_id, start, founding, own.without) if start and proves else None
         )
         self.stability: Final = Stability(self.me, len(members))
+        for log, tip in held.items():  # what our own copies prove, with nobody here
+            self.stability.update(tip.tip, self.shown(log), forked_at(log))
         self.ballots: dict[MemberKey, tuple[int, bytes, Ballot]] = {}
         """What each author itself last asked for, over which link, and as it signed that."""
         self._promised_above = 0
@@ -99,9 +101,9 @@ class Agreement:
         self._prepares: dict[MemberKey, Prepare] = {}
         self._relayed: dict[MemberKey, _Relayed] = {}
         self._asked_at: dict[MemberKey, float] = {}
-        """When somebody last asked for what we have promised, or could."""
-        self._behind_at: dict[MemberKey, float] = {}
-        """When to look again whether an author that is connected cannot be followed."""
+        """When somebody last asked for what we have promised, or could, until its author is looked at again."""
+        self._adoptable_at = 0.0
+        """When somebody here last showed what our own log must reach, or nothing was missing."""
         self._answers: dict[tuple[MemberKey, MemberKey], Promise | Refuse] = {}
         """By log and witness, the latest that its author is to get: whom we believe connected may be gone."""
 
@@ -262,8 +264,8 @@ class Agreement:
 
     def persisted(self, log: MemberKey, standing: Standing) -> list[Effect]:
         """A `Persist` is done: what waited for it can be said."""
-        self.witness.persisted(log, standing)
-        effects: list[Effect] = []
+        remembers = self.witness.persisted(log, standing)
+        effects: list[Effect] = self._show(log) if remembers else []
         if log in self._asked and (promise := self.witness.promised(log)) is not None:
             effects += self._towards(log, promise, None)
         return [*effects, *self.restable(log)]
@@ -272,19 +274,22 @@ class Agreement:
 
     def tick(self, now: float) -> list[Effect]:
         """Ask again who has not answered."""
-        due = [log for log, time in self._behind_at.items() if time <= now]
+        due = [log for log, asked_at in self._asked_at.items() if asked_at + YIELD_S <= now]
         effects = [effect for log in due for effect in self._refuse_behind(log, now)]
-        if self.starting is None or self.starting.number == 0 or not self.starting.is_due(now):
+        if self.starting is None or self.starting.number == 0:
+            return effects
+        if self._adopts_in_vain(now):
+            return [*effects, *self._tell_all(self._ask(now))]
+        if not self.starting.is_due(now):
             return effects
         return [*effects, *self._tell_all(self.starting.prepare(now))]
 
     def deadline(self) -> float:
-        """When `tick` has something to do."""
-        behind_at = min(self._behind_at.values(), default=math.inf)
+        """When `tick` has something to do that has its time; a look at other authors goes with any tick."""
         starting = self.starting
         if starting is None or starting.number == 0 or not starting.asks:
-            return behind_at
-        return min(behind_at, starting.asked_at + ASK_AGAIN_S)
+            return math.inf
+        return starting.asked_at + ASK_AGAIN_S
 
     # Inside
 
@@ -292,22 +297,34 @@ class Agreement:
         assert self.starting is not None
         return self.starting.ask(max(self._held[self.me].tip.epoch, self._promised_above, self.starting.number), now)
 
+    def _adopts_in_vain(self, now: float) -> bool:
+        """Whether nobody here has had what our own log must reach for so long that others are to be asked.
+
+        Who alone held it has answered, and is gone; a new start would not wait for it.
+        """
+        starting = self.starting
+        if starting is None or starting.phase is not Phase.ADOPTING or starting.is_over or self._can_adopt(starting):
+            self._adoptable_at = now
+            return False
+        return now >= self._adoptable_at + ADOPT_S
+
+    def _can_adopt(self, starting: Starting) -> bool:
+        shown = (self._sessions[link].counted.get(self.me) for link in self._nodes.values())
+        return any(order(tip.tip) >= order(starting.target) for tip in shown if tip is not None)
+
     def _refuse_behind(self, log: MemberKey, now: float) -> list[Effect]:
         """Tell an author that appends in an epoch that we cannot follow to ask for a later one.
 
         Not while another process with its key asks for one: that shall begin it, and the author see it and stop.
+        Then it is looked at again, though it says nothing: what was asked may have been an earlier start's.
         """
-        self._behind_at.pop(log, None)
+        if now < self._asked_at.get(log, -math.inf) + YIELD_S:
+            return []
+        self._asked_at.pop(log, None)
         link = self._nodes.get(log)
         shown = self._sessions[link].counted.get(log) if link is not None else None
         refusal = self.witness.behind_us(shown, self._held[log].tip) if shown is not None else None
-        if link is None or refusal is None:
-            return []
-        yields_until = self._asked_at.get(log, -math.inf) + YIELD_S
-        if now < yields_until:
-            self._behind_at[log] = yields_until
-            return []
-        return [Send(link, refusal)]
+        return [] if link is None or refusal is None else [Send(link, refusal)]
 
     def _step(self, now: float) -> list[Effect]:
         starting = self.starting
@@ -371,8 +388,7 @@ class Agreement:
         is_other = ballot is not None and shown.state is LogState.OK and ballot.number != shown.tip.epoch
         if source != link or is_other:
             signed, ballot = b"", None
-        effects = self.witness.remember(self._held[log], shown, signed, ballot, amnesiacs)
-        return [*effects, *self._show(log)] if effects else []
+        return self.witness.remember(self._held[log], shown, signed, ballot, amnesiacs)
 
     def _show(self, log: MemberKey) -> list[Effect]:
         return [self._sessions[link].show(log) for link in self._nodes.values()]

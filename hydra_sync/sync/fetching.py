@@ -408,9 +408,10 @@ class Fetcher:
 
         That is so almost always, and a look is cheaper than a plan.
         """
-        if state.is_troubled or (state.asked and state.log == self._me) or self._forked_at(state.log) is not None:
+        is_own = state.log == self._me
+        if state.is_troubled or self._forked_at(state.log) is not None or (is_own and (state.asked or self._adopts())):
             return False
-        if state.log == self._me:  # of a later epoch, a shorter log is ahead of ours, too
+        if is_own:  # of a later epoch, a shorter log is ahead of ours, too
             own = self._held[self._me].tip
             for link in self._nodes.values():
                 shown = self._sessions[link].shown.get(self._me)
@@ -440,6 +441,7 @@ class Fetcher:
         An older epoch may go on in what the latest one has left out. A liar who claims a late epoch stalls.
         """
         own, forked_at = order(self._held[self._me].tip), self._forked_at(state.log)
+        adopts = self._adopts()  # who promised may hold more than it shows: a relay that got it afterwards
         if forked_at is not None and state.intake.frontier.next_seq >= forked_at:
             return []
         if state.log == self._me and not (self._adopts() or self._is_ready()):
@@ -448,7 +450,7 @@ class Fetcher:
         for link in self._nodes.values():
             session = self._sessions[link]
             shown = session.shown.get(state.log)
-            if session.syncing and shown is not None and (state.log != self._me or order(shown.tip) > own):
+            if session.syncing and shown is not None and (state.log != self._me or order(shown.tip) > own or adopts):
                 sources.append(Source(link, session.peer, _capped(shown, forked_at)))
         believed = [s for s in sources if s.link not in state.stalled_until and s.link not in state.refused_until]
         authors = [source.shown.tip.epoch for source in believed if source.peer == state.log]

@@ -264,6 +264,7 @@ class Replicator:
         effects = list(news)
         for log in forked:
             effects += self._show(log)
+            effects += self.agreement.restable(log)
             effects += self._fetcher.plan(log, now)
         return effects
 
@@ -399,6 +400,8 @@ class Replicator:
             case Refuse():
                 return self.agreement.refuse(session, message, now)
             case Stable():
+                if self.nodes.get(session.peer) != session.link:
+                    return []  # what an older process says of its epoch must not hide the word about the later one
                 return self.agreement.stable(session, message)
 
     def _greet(self, session: Session, hello: Hello, now: float) -> list[Effect]:

@@ -55,10 +55,11 @@ class Stability:
         log = mine.log
         known = self.stable.get(log, 0)
         stops = []  # those that are news: a loop, because it is run for every message of every peer
-        if log != self._me and mine.tip.next_seq > known and _counts(mine, tip):
+        is_forked = forked_at is not None
+        if log != self._me and mine.tip.next_seq > known and _counts(mine, tip, is_forked=is_forked):
             stops.append(mine.durable_stop)
         for peer, shown in self._receipts.get(log, _NOBODY).items():
-            if shown.tip.next_seq > known and peer not in (log, self._me) and _counts(shown, tip):
+            if shown.tip.next_seq > known and peer not in (log, self._me) and _counts(shown, tip, is_forked=is_forked):
                 stops.append(shown.durable_stop)
         stops.sort()
         reach = 0
@@ -76,8 +77,13 @@ class Stability:
         return reach
 
 
-def _counts(shown: LogTip, tip: Tip) -> bool:
-    """Whether a tip counts for our branch of the log. Within an epoch a correct author has one history only."""
+def _counts(shown: LogTip, tip: Tip, *, is_forked: bool) -> bool:
+    """Whether a tip counts for our branch of the log. Within an epoch a correct author has one history only.
+
+    Of a forked log only who holds the very same counts: where two histories part may be below what is proven yet.
+    """
     theirs = shown.tip
+    if shown.state is LogState.FORKED:
+        return is_forked and theirs == tip
     is_other = theirs.next_seq == tip.next_seq and theirs.hash != tip.hash
     return shown.state is LogState.OK and theirs.epoch == tip.epoch and not is_other

@@ -60,7 +60,7 @@ class Witness:
     def state(self, log: MemberKey, tip: Tip) -> LogState:
         """What our word about another member's log, which we hold up to ``tip``, is worth (rules 7, 11 and 13b)."""
         standing = self.standings[log]
-        if standing.amnesiac:
+        if standing.amnesiac or self._durable[log].amnesiac:
             return LogState.AMNESIAC
         if standing.reminded and tip.epoch < standing.promised:
             return LogState.RECOVERING
@@ -116,9 +116,11 @@ class Witness:
             return None
         return Promise(log, self._key.member, standing.answer)
 
-    def persisted(self, log: MemberKey, standing: Standing) -> None:
-        """A `Persist` is done."""
+    def persisted(self, log: MemberKey, standing: Standing) -> bool:
+        """A `Persist` is done; whether it ended amnesia: our word counts from now on."""
+        was_amnesiac = self._durable[log].amnesiac
         self._durable[log] = standing
+        return was_amnesiac and not standing.amnesiac
 
     def remember(
         self, held: LogTip, shown: LogTip, signed: bytes, ballot: Ballot | None, amnesiacs: int

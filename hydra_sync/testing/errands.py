@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import time
 from dataclasses import asdict
 from pathlib import Path
 
 from hydra_sync.testing.loading import find_scenario
 from hydra_sync.testing.replay import write_trace
-from hydra_sync.testing.scenario import Outcome, Scenario, Setup
+from hydra_sync.testing.scenario import Scenario, Setup
 from hydra_sync.testing.scheduler import Policy
 from hydra_sync.testing.shrink import shrink
 from hydra_sync.testing.verdicts import USUAL, Verdict, code_version
+from hydra_sync.testing.view import write_html
 
-__all__ = ["record_seed", "run_seed", "shrink_seed", "write_diagram"]
+__all__ = ["record_seed", "run_seed", "shrink_seed"]
 
 _scenario = functools.cache(find_scenario)
 _code = functools.cache(code_version)
@@ -53,30 +53,16 @@ def record_seed(
     html: str | None = None,
     replay: str | None = None,
 ) -> dict[str, object]:
-    """Run once more, write the trace and, if there is a way to, the diagram; the digest, and what was written.
+    """Run once more, write the trace and, if ``html`` says where, the diagram; the digest, and what was written.
 
     ``replay`` is the command that the diagram shows.
     """
     found, code = _find(scenario)
     outcome = found.run(seed, None if setup is None else Setup.from_json(setup), record=True, policy=policy)
     write_trace(outcome, Path(trace), code)
-    drawn = html is not None and write_diagram(outcome, Path(html), replay=replay)
-    return {"digest": outcome.digest, "files": [trace, *([html] if drawn else [])]}
-
-
-def write_diagram(outcome: Outcome, path: Path, *, replay: str | None = None) -> bool:
-    """Write a recorded outcome as a space-time diagram, with the command that runs it again, if not the usual one.
-
-    False if this installation draws none.
-    """
-    try:
-        view = importlib.import_module("hydra_sync.testing.view")
-    except ModuleNotFoundError:
-        return False
-    if not hasattr(view, "write_html"):
-        return False
-    view.write_html(outcome, path, replay=replay)
-    return True
+    if html is not None:
+        write_html(outcome, Path(html), replay=replay)
+    return {"digest": outcome.digest, "files": [trace, *([html] if html is not None else [])]}
 
 
 def _find(scenario: str) -> tuple[Scenario, str]:

@@ -26,6 +26,7 @@ LOCAL: Final = "local"
 CHUNK_CALLS_MAX: Final = 10
 CHUNKS_A_CORE: Final = 4  # so that no core waits long for the last one
 CONNECT_S_MAX: Final = 5
+WORKERS_S_MAX: Final = 30  # a cluster that grows on demand starts them when somebody comes
 
 
 def call_all_on_dask(
@@ -57,6 +58,13 @@ def call_all_on_dask(
             client = stack.enter_context(distributed.Client(cluster, timeout=CONNECT_S_MAX))
         except (OSError, ValueError) as error:
             raise UsageError(f"there is no Dask scheduler at {address}: {error}") from error
+        try:
+            client.wait_for_workers(1, timeout=WORKERS_S_MAX)
+        except TimeoutError as error:
+            raise UsageError(
+                f"the Dask scheduler at {address} has no workers: start some (dask worker {address}), with hydra-sync "
+                "and the modules of the scenarios installed in the same version"
+            ) from error
         cores = max(1, sum(client.nthreads().values()))
         todo = list(calls)
         futures = {client.submit(call_chunk, chunk, pure=False): chunk for chunk in _chunks(todo, cores, chunk_max)}

@@ -17,11 +17,11 @@ from typing import Final
 
 import pytest
 
-from hydra_sync.testing.errands import write_diagram
 from hydra_sync.testing.replay import write_trace
 from hydra_sync.testing.scenario import Outcome, Setup
 from hydra_sync.testing.simulate import Simulation, SimulationError
 from hydra_sync.testing.verdicts import code_version
+from hydra_sync.testing.view import write_html
 from hydra_sync.testing.view.words import setup_in_words
 from hydra_sync.testing.world import World
 
@@ -101,8 +101,8 @@ class SimulationItem(pytest.Item):
         path = cache.mkdir(FOLDER) / f"{re.sub(r'[^A-Za-z0-9_.]+', '-', self.nodeid)}-{failed.seed}"
         trace, diagram = path.with_name(f"{path.name}.jsonl"), path.with_name(f"{path.name}.html")
         write_trace(outcome, trace, code_version(self.simulation.__module__))
-        drawn = write_diagram(outcome, diagram, replay=self._replay(failed.seed))
-        return [*([f"  diagram: {diagram}"] if drawn else []), f"  trace:   {trace}"]
+        write_html(outcome, diagram, replay=self._replay(failed.seed))
+        return [f"  diagram: {diagram}", f"  trace:   {trace}"]
 
 
 def _asserting(simulation: Simulation) -> Simulation:

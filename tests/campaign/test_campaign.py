@@ -208,7 +208,14 @@ def test_a_bug_is_planted_in_place_of_a_scenario() -> None:
     """One of the two has to be named; the list names all bugs."""
     listed = run(python("-m", "simulations", "list")).stdout
     assert re.search(r"--mutant S1 +an append returns before its sync", listed)
-    for words in ([], ["swarm", "--mutant", "S1"]):
+    for words, told in (([], "name a scenario, or a --mutant"), (["swarm", "--mutant", "S1"], "not both")):
         done = run(python("-m", "simulations", "run", *words))
         assert done.returncode == 2
-        assert "name a scenario, or a --mutant" in done.stderr
+        assert told in done.stderr
+
+
+def test_a_mistyped_scenario_is_looked_for_in_all_modules() -> None:
+    """Whichever it was meant to be from."""
+    done = run(python("-m", "simulations", "run", "wiped_autor"))
+    assert done.returncode == 2
+    assert "did you mean wiped_author?" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hydra_sync.errors import UsageError
 from hydra_sync.testing.on_dask import LOCAL, call_all_on_dask
 from hydra_sync.testing.pool import Answer, Call
 from tests.campaign.test_campaign import campaign, interrupt, report, run
@@ -43,6 +45,18 @@ def test_a_scheduler_that_is_not_there_is_told(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "no Dask scheduler at tcp://127.0.0.1:9" in done.stderr
+
+
+def test_a_scheduler_without_workers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may wait for them a while, and not for ever."""
+    distributed = importlib.import_module("distributed")
+    monkeypatch.setattr("hydra_sync.testing.on_dask.WORKERS_S_MAX", 0.5)
+    calls = [Call("tests.campaign.calls:echo", {"value": 7}, 60)]
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster,
+        pytest.raises(UsageError, match="has no workers: start some"),
+    ):
+        call_all_on_dask(calls, cluster.scheduler_address, 1, print)
 
 
 def test_calls_that_kill_their_worker_are_answered() -> None:

@@ -11,9 +11,22 @@ from hypothesis import strategies as st
 
 from hydra_sync.chain import EMPTY
 from hydra_sync.epoch import answers_needed, check_epoch, is_epoch_batch
+from hydra_sync.fork import prove
+from hydra_sync.limits import ADOPT_S
 from hydra_sync.standing import Standing
-from hydra_sync.sync import BecameStable, LostDisk, Orphaned, OwnLogAhead, OwnLogTaken, Remembers, Started
-from tests.sync.pump import Net, Node, tip_of
+from hydra_sync.sync import (
+    BecameStable,
+    Compare,
+    LostDisk,
+    Orphaned,
+    OwnLogAhead,
+    OwnLogTaken,
+    Remembers,
+    Send,
+    Started,
+)
+from hydra_sync.wire import Data, LogState, Tips
+from tests.sync.pump import Net, Node, next_batch, tip_of
 
 SIZES = [2, 3, 4, 5]
 
@@ -224,6 +237,20 @@ def test_stability_does_without_the_author() -> None:
     assert [node.stable(author.me) for node in others] == [reach] * 4
 
 
+@pytest.mark.parametrize("count", [1, *SIZES])
+def test_what_ones_own_copies_prove_is_known_at_once(count: int) -> None:
+    """After a restart with nobody there: a member on its own, or one of two or three, is enough for a majority."""
+    net = Net(count, proves=count > 1)
+    net.connect_all()
+    net.run(10, until=lambda: everyone_is_ready(net))
+    author, node = net.nodes[0], net.nodes[-1]
+    author.write(3)
+    net.run(5, until=net.agree)
+    node.restart()
+    assert node.stable(author.me) == (tip_of(author.logs[author.me]).next_seq if count <= 3 else 0)
+    assert node.stable(node.me) == (3 if count == 1 else 0)
+
+
 def test_promises_pass_through_relays() -> None:
     """In a line of five, the member at its end starts although only one other is in reach."""
     net = founded(5)
@@ -251,6 +278,108 @@ def test_refusals_pass_through_relays() -> None:
     net.run(20, until=lambda: author.is_ready)
     assert author.is_ready
     assert epochs(author, author) == [1, 10]
+
+
+def test_what_only_a_vanished_member_held_is_not_waited_for() -> None:
+    """It answered, and went before it was asked for the rest: others are enough for another ballot."""
+    net = founded(5)
+    settle(net)
+    part(net)
+    author, holder, *others = net.nodes
+    net.connect(author, holder)
+    net.run(2)
+    author.write(3)
+    net.run(2)
+    author.lose_disk()
+    holder.mangle = lambda message: () if isinstance(message, Data) else (message,)
+    for node in (holder, *others[:2]):
+        net.connect(author, node)
+    net.run(3)
+    assert author.replicator.agreement.adopts
+    for line in list(holder.lines.values()):
+        net.cut(line)
+    net.connect(author, others[2])
+    net.run(3)
+    assert author.replicator.agreement.adopts  # it may come back
+    net.run(ADOPT_S + 10, until=lambda: author.is_ready)
+    assert author.is_ready
+    holder.mangle = lambda message: (message,)
+    settle(net)
+    check(net)
+    assert len(holder.orphans[author.me]) == 3
+
+
+@pytest.mark.parametrize("relay_first", [True, False])
+def test_what_is_missing_comes_through_a_relay_that_shows_no_more_than_we_have(relay_first: bool) -> None:
+    """It promised before it got that, and so does not count it; it has it all the same, for who only reaches it."""
+    net = founded(3)
+    settle(net)
+    author, relay, witness = net.nodes
+    part(net)
+    net.connect(author, witness)
+    net.run(2)
+    before = list(author.logs[author.me])
+    author.write(2)
+    net.run(2, until=lambda: witness.stable(author.me) == 3)
+    written = list(author.logs[author.me])
+    part(net)
+    author.logs[author.me] = before  # the disk had lied
+    author.restart()
+    net.connect(author, relay)
+    net.run(2 * relay_first)
+    net.connect(relay, witness)
+    net.run(10, until=lambda: author.is_ready)
+    assert author.is_ready
+    assert author.logs[author.me][:-1] == written
+
+
+@pytest.mark.parametrize("count", SIZES)
+def test_who_remembers_says_so_once_that_is_durable(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, a crash would have it amnesiac again, and what it said had counted."""
+    net = founded(count)
+    settle(net)
+    node = net.nodes[0]
+    node.lose_disk()
+    send = node._send_tips
+
+    def look(number: int) -> None:
+        before = len(node.effects)
+        send(number)
+        for effect in node.effects[before:]:
+            if isinstance(effect, Send) and isinstance(effect.message, Tips):
+                counts = [tip.log for tip in effect.message.logs if tip.state is LogState.OK and tip.log != node.me]
+                assert not any(node.standings[log].amnesiac for log in counts)
+
+    monkeypatch.setattr(node, "_send_tips", look)
+    settle(net)
+    assert all(standing.amnesiac is False for log, standing in node.standings.items() if log != node.me)
+    shown = [other.replicator.sessions[other.replicator.nodes[node.me]].counted for other in net.nodes[1:]]
+    net.run(3)
+    assert all(tips[log].state is LogState.OK for tips in shown for log in net.members)
+
+
+@pytest.mark.parametrize("count", SIZES)
+def test_what_lies_below_a_fork_becomes_stable(count: int) -> None:
+    """Also for who starts again when the fork is known, and the traitor is gone: the agreed prefix is delivered."""
+    net = founded(count)
+    settle(net)
+    author, *others = net.nodes
+    author.write(3)
+    net.run(5, until=net.agree)
+    tip = tip_of(author.logs[author.me])
+    one, two = (next_batch(author.key, net.network, tip, epoch=1, salt=salt) for salt in (1, 2))
+    proof = prove(net.network, author.me, [one], [two])
+    others[0].perform(others[0].replicator.compared(Compare(0, author.me, (one,)), proof, net.now))
+    net.run(3)
+    part(net)
+    for node in others:
+        node.restart()
+    for number, node in enumerate(others):
+        for other in others[number + 1 :]:
+            net.connect(node, other)
+    net.run(5)
+    assert [node.replicator.forks.position(author.me) for node in others] == [tip.next_seq] * len(others)
+    assert [node.stable(author.me) for node in others] == [tip.next_seq] * len(others)
 
 
 def second_process(net: Net, author: Node) -> Node:

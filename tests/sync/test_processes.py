@@ -11,8 +11,8 @@ from hydra_sync.chain import EMPTY
 from hydra_sync.epoch import Ballot
 from hydra_sync.limits import ASK_AGAIN_S, PROBE_S, YIELD_S
 from hydra_sync.standing import Standing
-from hydra_sync.sync import Connected, Disconnected, Drop, OwnLogTaken, Persist, Started
-from hydra_sync.wire import Cancel, Fetch, GoodbyeReason, Prepare, Promise, Refuse
+from hydra_sync.sync import BecameStable, Connected, Disconnected, Drop, OwnLogTaken, Persist, Started
+from hydra_sync.wire import Cancel, Fetch, GoodbyeReason, Prepare, Promise, Refuse, Stable
 from tests.sync.pump import Net, Node, Rig, begin_epoch, hello, sends, tip_of
 from tests.sync.test_agreement import check, epochs, everyone_is_ready, founded, part
 
@@ -234,6 +234,36 @@ def test_who_appends_is_not_told_to_climb_while_another_asks(asks_again: bool) -
         assert not sends(rig.core.tick(rig.now + YIELD_S - 0.1), Refuse)
     refusals = [effect for effect in rig.core.tick(rig.now + YIELD_S) if sends([effect], Refuse)]
     assert [effect.link for effect in refusals] == [7]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_an_author_that_is_silent_is_told_of_a_late_ballot(count: int) -> None:
+    """A ballot of an earlier start comes through relays when the author has begun, and binds all who hear it."""
+    net = founded(count)
+    net.run(6, until=net.agree)
+    author, *others = net.nodes
+    late = Prepare(author.me, Ballot(7, NEW, bytes(16)).sign(author.key, net.network))
+    for other in others:
+        number = max(other.lines, key=lambda each: author not in other.lines[each].ends)
+        other.perform(other.replicator.receive(number, late, net.now))
+    net.run(YIELD_S + 10, until=lambda: author.is_ready and epochs(author, author) == [1, 9])
+    author.write(1)
+    net.run(2)
+    assert [node.stable(author.me) for node in net.nodes] == [tip_of(author.logs[author.me]).next_seq] * count
+
+
+def test_what_the_older_process_calls_stable_hides_no_word_of_the_younger() -> None:
+    """It speaks of an epoch that is over, and may do so late."""
+    rig = Rig(5, start=OLD)
+    log = [begin_epoch(rig.keys[A], [rig.keys[ME], rig.keys[2], rig.keys[3]], rig.network, EMPTY, 4)]
+    for number, start in ((7, OLD), (8, NEW)):
+        rig.core.connect(number, rig.members[A], dialed=False, now=rig.now)
+        rig.say(number, hello(rig.network).of_start(start))
+    rig.show(7, {}, full=True)
+    rig.show(8, {A: log}, full=True)
+    rig.say(8, Stable(4, 1))
+    rig.say(7, Stable(1, 1))
+    assert BecameStable(rig.members[A], 1) in rig.core.appended(rig.members[A], tip_of(log), rig.now)
 
 
 def test_a_third_process_takes_the_place_beside() -> None:
