@@ -14,13 +14,14 @@ import trio
 
 from hydra_sync.cli.exits import EXIT_INTERRUPTED
 from hydra_sync.cli.live import publish_status
+from hydra_sync.cli.loss import given_up, loss_options, loss_warning
 from hydra_sync.cli.node_output import until_signal
 from hydra_sync.cli.notices import notice_json, notice_line
 from hydra_sync.cli.options import json_option, node_options, repeat_options, take_config
 from hydra_sync.cli.output import LineWriter, lost_json, lost_line, open_writers
 from hydra_sync.config import Config
 from hydra_sync.epoch import answers_needed
-from hydra_sync.errors import UnavailableError, UsageError
+from hydra_sync.errors import UnavailableError
 from hydra_sync.identity import MemberKey
 from hydra_sync.node import MemberStatus, Node, Status, explain, open_node, recover_store
 from hydra_sync.sync import Connected, Disconnected, Fetched, LostDisk, NoSession, Notice, Remembers, Started
@@ -39,13 +40,7 @@ TOLD: Final = (Connected, Disconnected, NoSession, Started, LostDisk, Remembers)
 @click.option(
     "--timeout", type=click.FloatRange(min=0), metavar="S", help="Give up after so many seconds; exit code 4."
 )
-@click.option("--accept-loss", is_flag=True, help="Go on --without members, and lose what only they still had.")
-@click.option(
-    "--without",
-    metavar="MEMBER",
-    multiple=True,
-    help="With --accept-loss: this member's disk is lost for good too, do not wait for its answer; repeat for each.",
-)
+@loss_options
 @node_options
 @json_option("one line for each thing that happens, the report last,")
 def recover(timeout: float | None, accept_loss: bool, without: Sequence[str], as_json: bool, **options: Any) -> None:
@@ -57,25 +52,11 @@ def recover(timeout: float | None, accept_loss: bool, without: Sequence[str], as
     `run` goes on from there.
     """
     config = take_config(options)
-    given_up = _given_up(config, accept_loss, without)
-    job = _Recovery(replace(config, restart="prove"), given_up, as_json, repeat_options())
+    lost = given_up(config, accept_loss, without)
+    job = _Recovery(replace(config, restart="prove"), lost, as_json, repeat_options())
     code = trio.run(job.run, math.inf if timeout is None else timeout)
     if code:
         sys.exit(code)
-
-
-def _given_up(config: Config, accept_loss: bool, without: Sequence[str]) -> tuple[MemberKey, ...]:
-    if accept_loss != bool(without):
-        raise UsageError(
-            "--accept-loss and --without MEMBER go together: name each member whose disk is lost for good, and accept "
-            "that what only those disks held is lost"
-        )
-    members = tuple(dict.fromkeys(map(config.find, without)))
-    if config.key.member in members:
-        raise UsageError(f"--without {config.me.alias} is this node itself: name members that will not come back")
-    if len(members) >= len(config.members) - 1 > 0:
-        raise UsageError("--without all other members leaves nobody to recover from: begin a new network instead")
-    return members
 
 
 @dataclass
@@ -128,12 +109,7 @@ class _Recovery:
 
     async def _prepare(self) -> None:
         if self.without:
-            names = " and ".join(map(self.config.alias, self.without))
-            self._say(
-                f"WARNING: going on without {names}. Every event that only {names} held is lost, also events that were "
-                "acknowledged and delivered; if one of these disks should come back, its node must not be started "
-                "before its store was moved away. This is recorded in the log, for everybody to see"
-            )
+            self._say(loss_warning(self.config, self.without))
         for line in await recover_store(self.config, without=self.without):
             self._say(line)
         if not self.as_json:
@@ -227,8 +203,8 @@ class _Recovery:
         members, without = len(self.config.members), " and ".join(map(self.config.alias, self.without))
         if members - 1 - len(self.without) < answers_needed(members):
             yield (
-                f"each later start needs more members than are left without {without}: recover there too, before this "
-                "node is run again, or begin a network without them (hydra-sync new-network)"
+                f"each later start needs more members than are left without {without}: recover there too, or give the "
+                "same --accept-loss to each run, or begin a network without them (hydra-sync new-network)"
             )
 
     def _too_long(self, timeout_s: float, status: Status) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ import click
 import trio
 
 from hydra_sync.cli.live import publish_status, tell_waits
+from hydra_sync.cli.loss import given_up, loss_options, loss_warning
 from hydra_sync.cli.node_output import NodeOutput, until_closed, until_signal, until_taken
 from hydra_sync.cli.options import json_option, node_options, take_config
 from hydra_sync.cli.output import open_writers
@@ -17,7 +19,8 @@ from hydra_sync.cli.stdin import line_text, read_lines
 from hydra_sync.cli.values import input_format_option, parse_value
 from hydra_sync.config import Config
 from hydra_sync.errors import StoreFullError, UsageError
-from hydra_sync.node import Node, open_node
+from hydra_sync.identity import MemberKey
+from hydra_sync.node import Node, open_node, record_loss
 from hydra_sync.tasks import open_tasks
 
 __all__ = ["run"]
@@ -31,25 +34,37 @@ FULL_RETRY_S: Final = 1.0  # how often a full disk is asked for room
 @click.option(
     "--replicas", type=click.IntRange(min=0), default=0, help="Acknowledge a line only when so many others have it."
 )
+@loss_options
 @input_format_option
 @node_options
 @json_option("one line for each thing that happens")
-def run(from_stdin: bool, stop_at_end: bool, replicas: int, input_format: str, as_json: bool, **options: Any) -> None:
+def run(
+    from_stdin: bool,
+    stop_at_end: bool,
+    replicas: int,
+    accept_loss: bool,
+    without: Sequence[str],
+    input_format: str,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Run the node: serve its log, and keep replicas of the other members' logs.
 
     What happens is told on standard error, or with --json on standard output. With --stdin each
     appended line is acknowledged on standard output once it is durable. Stop the node with Ctrl-C.
     It appends when enough others have granted its start; while it waits, it says for whom. If its disk
-    turns out to be short of its own log, it fetches what is missing before that.
+    turns out to be short of its own log, it fetches what is missing before that. With --accept-loss this
+    start, and no later one, does --without the answers of members that will not come back.
     """
     config = take_config(options)
+    lost = given_up(config, accept_loss, without)
     others = len(config.members) - 1
     if replicas > others:
         raise UsageError(f"--replicas {replicas}, but this network has {others} other members")
     if from_stdin and sys.stdin is None:
         raise UsageError("--stdin, but standard input is closed")
     lines = _Lines(input_format, replicas, stop_at_end) if from_stdin else None
-    trio.run(_run, config, lines, as_json)
+    trio.run(_run, config, lines, lost, as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +76,11 @@ class _Lines:
     stop_at_end: bool
 
 
-async def _run(config: Config, lines: _Lines | None, as_json: bool) -> None:
+async def _run(config: Config, lines: _Lines | None, lost: Sequence[MemberKey], as_json: bool) -> None:
     output = NodeOutput(config, as_json)
+    if lost:
+        await record_loss(config, lost)
+        output.note(loss_warning(config, lost))
     async with (
         open_writers((output.out, output.err)),
         open_node(config, observe=output.notice) as node,

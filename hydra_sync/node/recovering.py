@@ -12,7 +12,7 @@ from hydra_sync.limits import STORE_ID_BYTES
 from hydra_sync.node.seams import Seams
 from hydra_sync.store import Manifest, open_store
 
-__all__ = ["recover_store"]
+__all__ = ["record_loss", "recover_store"]
 
 
 async def recover_store(
@@ -45,6 +45,16 @@ async def recover_store(
     if without:
         await stores.give_up(seams.disk, path, manifest, without)
     return tuple(done)
+
+
+async def record_loss(config: Config, without: Sequence[MemberKey], *, seams: Seams | None = None) -> None:
+    """Record the operator's word that the disks of these members are lost for good, for the next start.
+
+    Raises `StoreError` if there is no store, or it is in use.
+    """
+    seams = seams or Seams()
+    path = config.persistence_dir
+    await stores.give_up(seams.disk, path, await stores.read_manifest(seams.disk, path), without)
 
 
 async def _open(config: Config, seams: Seams) -> None:

@@ -160,6 +160,13 @@ def test_recovery_that_waits_says_for_whom(cli: Cli, start: Start, trio_home: Pa
     assert (report["event"], report["without"]) == ("recovered", ["bob"])
     assert {log["log"]: log["stop"] for log in report["logs"]} == {"alice": 1, "bob": 1, "carol": 5}
     assert values(cli, "alice", "carol") == ["one", "two", "three"]
+
+    again = start("run", *of("carol"), "--accept-loss", "--without", "bob", "--stdin")
+    again.until("WARNING: going on without bob")
+    again.write("four\n")
+    again.until("appended 6")
+    until(lambda: values(cli, "alice", "carol") == ["one", "two", "three", "four"])
+    stop(again)
     stop(nodes["alice"])
 
 
