@@ -92,6 +92,11 @@ def _check_new(config: Config, old: Config) -> None:
             f"{config.network} is the old network itself, with the same members: give the new one another name, or "
             "other members"
         )
+    if old.key.member != config.key.member:
+        raise UsageError(
+            f"--from is the configuration of {old.me.alias}, and the new one is {config.me.alias}'s: each member takes "
+            f"its own, or from another one its {CHECKPOINT}, with --checkpoint"
+        )
     if config.persistence_dir.absolute() == old.persistence_dir.absolute():
         raise UsageError(
             f"the old store is in {old.persistence_dir}, and stays there: name another directory for the new one with "
@@ -129,7 +134,13 @@ async def _take(old: Config, limits: dict[MemberKey, int], state: bytes | None) 
             log = store.log(member)
             stop = limits.get(member, log.tip.next_seq)
             stop = min(stop, forked.get(member, stop))  # on what lies behind, nobody agrees
-            positions.append(await position_of(log, old.alias(member), stop))
+            position = await position_of(log, old.alias(member), stop)
+            if member in limits and stop not in (position.tip.next_seq, forked.get(member)):
+                raise UsageError(
+                    f"--up-to {old.alias(member)}={stop}: that is within a batch, which was signed as a whole; the one "
+                    f"before it ends at {position.tip.next_seq}"
+                )
+            positions.append(position)
     return Checkpoint(old.network, tuple(positions), state)
 
 

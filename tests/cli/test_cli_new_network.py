@@ -164,6 +164,7 @@ def test_of_a_forked_log_only_what_all_agree_on(cli: Cli, stopped: Path) -> None
     [
         (["--from", "alice.toml", "--config", "alice.toml"], "is the old network itself"),
         (["--from", "alice.toml", "--config", "alice.toml", "--network", "n"], "the old store is in"),
+        (["--from", "bob.toml", "--config", "alice-2.toml"], "each member takes its own"),
         (["--from", "gone.toml", "--config", "alice-2.toml"], "does not exist"),
         (["--from", "bare.toml", "--config", "alice-2.toml"], "there is no store in"),
         (["--from", "alice.toml", "--config", "keyless.toml"], "hydra-signing-key is missing"),
