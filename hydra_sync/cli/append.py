@@ -10,14 +10,13 @@ import click
 import trio
 
 from hydra_sync.cli.options import json_option, node_options, repeat_options, take_config
+from hydra_sync.cli.own_store import open_to_append
 from hydra_sync.cli.values import input_format_option, parse_value
 from hydra_sync.config import Config
-from hydra_sync.disk import RealDisk, lock_holder
+from hydra_sync.disk import lock_holder
 from hydra_sync.encoding import encode_event
 from hydra_sync.errors import StoreLockedError, UsageError
-from hydra_sync.node.seams import wall_clock_us
 from hydra_sync.ranges import SeqRange
-from hydra_sync.store import open_store
 
 __all__ = ["append"]
 
@@ -58,14 +57,5 @@ def append(values: Sequence[str], input_format: str, as_json: bool, **options: A
 
 
 async def _append(config: Config, events: Sequence[bytes]) -> SeqRange:
-    async with open_store(
-        RealDisk(),
-        config.persistence_dir.absolute(),
-        members=config.keys,
-        network=config.network_id,
-        key=config.key,
-        wall_clock=wall_clock_us,
-        holder=f"append of {config.me.alias}",
-    ) as store:
-        await store.begin()
+    async with open_to_append(config, "append") as store:
         return await store.author.append(events)

@@ -13,11 +13,10 @@ import trio
 
 from hydra_sync.cli.answered import answers_json
 from hydra_sync.cli.head_values import output_json, parse_input
-from hydra_sync.cli.live import publish_status, tell_waits
 from hydra_sync.cli.machines import LEDGERS
-from hydra_sync.cli.node_output import NodeOutput, until_closed, until_signal, until_taken
+from hydra_sync.cli.node_output import NodeOutput
 from hydra_sync.cli.options import json_option, node_options, take_config
-from hydra_sync.cli.output import open_writers
+from hydra_sync.cli.running import run_node
 from hydra_sync.cli.stdin import line_text, read_lines
 from hydra_sync.config import Config
 from hydra_sync.errors import HydraSyncError, UsageError
@@ -25,10 +24,10 @@ from hydra_sync.head import HeadMachine
 from hydra_sync.head.state import State
 from hydra_sync.machine import Group
 from hydra_sync.mainchain import FileChain, drive
-from hydra_sync.node import Node, open_node
+from hydra_sync.node import Node
 from hydra_sync.node.seams import wall_clock_us
 from hydra_sync.runtime import Runtime, Waiting, open_machine
-from hydra_sync.sync import Advanced, BecameStable, CaughtUp, Fetched, Fetching, Receipt
+from hydra_sync.sync import Advanced, BecameStable, CaughtUp, Fetched, Fetching, Notice, Receipt
 from hydra_sync.tasks import Signal, open_tasks
 
 __all__ = ["run"]
@@ -75,28 +74,23 @@ async def _run(
 ) -> None:
     output = NodeOutput(config, as_json)
     outputs = _Outputs(machine, output)
+
+    def observe(notice: Notice) -> None:
+        if not isinstance(notice, _MINUTE):
+            output.notice(notice)
+
     async with (
-        open_writers((output.out, output.err)),
-        open_node(
-            config, observe=lambda notice: None if isinstance(notice, _MINUTE) else output.notice(notice)
-        ) as node,
-        publish_status(node),
-        open_tasks() as nursery,
+        run_node(config, output, observe) as (node, nursery),
+        open_machine(node, machine, observe=outputs.decided) as runtime,
+        open_tasks() as inner,
     ):
-        nursery.start_soon(until_signal, nursery.cancel_scope)
-        nursery.start_soon(until_taken, node, output)
-        nursery.start_soon(tell_waits, node, output.waits)
-        for writer in (output.out, output.err):
-            nursery.start_soon(until_closed, writer, nursery.cancel_scope)
-        output.ready(node)
-        async with open_machine(node, machine, observe=outputs.decided) as runtime, open_tasks() as inner:
-            greetings = {"event": "greetings", **answers_json(machine.answers(runtime.state))}
-            await output.out.put(json.dumps(greetings))
-            inner.start_soon(outputs.tell, node)
-            inner.start_soon(_until_failure, runtime)
-            inner.start_soon(lambda: drive(runtime, chain, tell=output.note))
-            if from_stdin:
-                inner.start_soon(_take_commands, runtime, output, config, nursery.cancel_scope if stop_at_end else None)
+        greetings = {"event": "greetings", **answers_json(machine.answers(runtime.state))}
+        await output.out.put(json.dumps(greetings))
+        inner.start_soon(outputs.tell, node)
+        inner.start_soon(_until_failure, runtime)
+        inner.start_soon(lambda: drive(runtime, chain, tell=output.note))
+        if from_stdin:
+            inner.start_soon(_take_commands, runtime, output, config, nursery.cancel_scope if stop_at_end else None)
 
 
 async def _until_failure(runtime: Runtime[State]) -> None:

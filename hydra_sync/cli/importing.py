@@ -17,16 +17,15 @@ from rich.text import Text
 from hydra_sync.cli.answered import answer_lines, answers_json, shown
 from hydra_sync.cli.exits import EXIT_DAMAGED
 from hydra_sync.cli.options import json_option, node_options, repeat_options, take_config
+from hydra_sync.cli.own_store import open_to_append
 from hydra_sync.cli.progress import progress_bar
 from hydra_sync.config import Config
-from hydra_sync.disk import RealDisk, lock_holder
+from hydra_sync.disk import lock_holder
 from hydra_sync.encoding import encode_event
 from hydra_sync.errors import StoreLockedError, UsageError
 from hydra_sync.importer import Import, Imported, Problem, open_directory
 from hydra_sync.importer.appending import Appended, Value, append_records
 from hydra_sync.node.reading import Events
-from hydra_sync.node.seams import wall_clock_us
-from hydra_sync.store import open_store
 
 __all__ = ["import_"]
 
@@ -98,15 +97,7 @@ def _append_to(config: Config, job: Import, origin: str) -> Appended:
 
 
 async def _append(config: Config, job: Import, origin: str) -> Appended:
-    async with open_store(
-        RealDisk(),
-        config.persistence_dir.absolute(),
-        members=config.keys,
-        network=config.network_id,
-        key=config.key,
-        wall_clock=wall_clock_us,
-        holder=f"import of {config.me.alias}",
-    ) as store:
+    async with open_to_append(config, "import") as store:
         own = store.author.log
 
         async def append(values: Sequence[Value]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -17,7 +16,7 @@ from hydra_sync.errors import StoreFullError
 from hydra_sync.node import Node
 from hydra_sync.sync import Connected, Disconnected, Notice, OwnLogTaken
 
-__all__ = ["NodeOutput", "until_closed", "until_signal", "until_taken"]
+__all__ = ["NodeOutput"]
 
 
 class NodeOutput:
@@ -87,21 +86,3 @@ class NodeOutput:
         """Tell people."""
         if not self._as_json:
             self.err.offer(line)
-
-
-async def until_signal(scope: trio.CancelScope) -> None:
-    """Cancel the scope on Ctrl-C, or when asked to end."""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            scope.cancel()
-
-
-async def until_taken(node: Node, output: NodeOutput) -> None:
-    """The older of two processes with one key ends: it could append nothing, and would be in the other's way."""
-    await output.taken.wait()
-    await node.wait_started()  # raises, and says why
-
-
-async def until_closed(writer: LineWriter, scope: trio.CancelScope) -> None:
-    await writer.closed.wait()
-    scope.cancel()

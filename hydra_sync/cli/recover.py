@@ -15,10 +15,10 @@ import trio
 from hydra_sync.cli.exits import EXIT_INTERRUPTED
 from hydra_sync.cli.live import publish_status
 from hydra_sync.cli.loss import given_up, loss_options, loss_warning
-from hydra_sync.cli.node_output import until_signal
 from hydra_sync.cli.notices import notice_json, notice_line
 from hydra_sync.cli.options import json_option, node_options, repeat_options, take_config
 from hydra_sync.cli.output import LineWriter, lost_json, lost_line, open_writers
+from hydra_sync.cli.running import until_signal
 from hydra_sync.config import Config
 from hydra_sync.epoch import answers_needed
 from hydra_sync.errors import UnavailableError

@@ -10,18 +10,16 @@ from typing import Any, Final
 import click
 import trio
 
-from hydra_sync.cli.live import publish_status, tell_waits
 from hydra_sync.cli.loss import given_up, loss_options, loss_warning
-from hydra_sync.cli.node_output import NodeOutput, until_closed, until_signal, until_taken
+from hydra_sync.cli.node_output import NodeOutput
 from hydra_sync.cli.options import json_option, node_options, take_config
-from hydra_sync.cli.output import open_writers
+from hydra_sync.cli.running import run_node
 from hydra_sync.cli.stdin import line_text, read_lines
 from hydra_sync.cli.values import input_format_option, parse_value
 from hydra_sync.config import Config
 from hydra_sync.errors import StoreFullError, UsageError
 from hydra_sync.identity import MemberKey
-from hydra_sync.node import Node, open_node, record_loss
-from hydra_sync.tasks import open_tasks
+from hydra_sync.node import Node, record_loss
 
 __all__ = ["run"]
 
@@ -81,18 +79,7 @@ async def _run(config: Config, lines: _Lines | None, lost: Sequence[MemberKey], 
     if lost:
         await record_loss(config, lost)
         output.note(loss_warning(config, lost))
-    async with (
-        open_writers((output.out, output.err)),
-        open_node(config, observe=output.notice) as node,
-        publish_status(node),
-        open_tasks() as nursery,
-    ):
-        nursery.start_soon(until_signal, nursery.cancel_scope)
-        nursery.start_soon(until_taken, node, output)
-        nursery.start_soon(tell_waits, node, output.waits)
-        for writer in (output.out, output.err):
-            nursery.start_soon(until_closed, writer, nursery.cancel_scope)
-        output.ready(node)
+    async with run_node(config, output, output.notice) as (node, nursery):
         if lines is not None:
             nursery.start_soon(_append_lines, node, lines, output, nursery.cancel_scope)
 

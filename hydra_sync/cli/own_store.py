@@ -1,0 +1,29 @@
+"""A stopped node's own store, to append to its log without the node. Does I/O."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from hydra_sync.config import Config
+from hydra_sync.disk import RealDisk
+from hydra_sync.node.seams import wall_clock_us
+from hydra_sync.store import Store, open_store
+
+__all__ = ["open_to_append"]
+
+
+@asynccontextmanager
+async def open_to_append(config: Config, what: str) -> AsyncIterator[Store]:
+    """The store, its own log begun as it is to begin; ``what`` is done with it, for whoever finds it in use."""
+    async with open_store(
+        RealDisk(),
+        config.persistence_dir.absolute(),
+        members=config.keys,
+        network=config.network_id,
+        key=config.key,
+        wall_clock=wall_clock_us,
+        holder=f"{what} of {config.me.alias}",
+    ) as store:
+        await store.begin()
+        yield store
