@@ -75,6 +75,11 @@ class HeadNode:
                 return
         self.changed.fire()
 
+    @property
+    def is_up(self) -> bool:
+        """Whether its head was there, and its process was not killed since."""
+        return bool(self.up) and len(self.up[-1]) == 1
+
     def killed(self) -> None:
         """Its process is no more."""
         self.up[-1].append(trio.current_time())
@@ -89,6 +94,7 @@ class Client:
         self.transactions = transactions
         self.window: Final = max(WINDOW_MIN, min(WINDOW_MAX, len(transactions) // WINDOWS))
         self._held: frozenset[str] = frozenset()
+        self._sending = trio.CancelScope()
         self._node = node
         self._process = process
 
@@ -114,6 +120,10 @@ class Client:
         self._held = frozenset()
         self._node.changed.fire()
 
+    def interrupt(self) -> None:
+        """The node was killed: what is being sent to it never arrives."""
+        self._sending.cancel()
+
     async def run(self) -> None:
         """Return when all are confirmed."""
         while not self.is_done:
@@ -126,14 +136,15 @@ class Client:
     async def _submit(self, start: int, ids: list[str]) -> None:
         """Submit these to the node's process of this start, as the window has room."""
         for place, id_ in enumerate(ids):
-            while id_ in self._held or self._on_their_way(ids[:place]) >= self.window:
+            while id_ in self._held or not self._node.is_up or self._on_their_way(ids[:place]) >= self.window:
                 await self._node.changed.wait()
                 if len(self._node.greetings) != start:
                     return
             self.submitted.setdefault(id_, trio.current_time())
-            await self._process.send(new_tx(self.transactions[id_]))
+            with trio.CancelScope() as self._sending:
+                await self._process.send(new_tx(self.transactions[id_]))
             self._node.changed.fire()
-            if len(self._node.greetings) != start:
+            if self._sending.cancelled_caught or len(self._node.greetings) != start:
                 return
 
     def _on_their_way(self, ids: list[str]) -> int:

@@ -137,6 +137,7 @@ class HeadStory:
         submitted = self.told.clients[name].unconfirmed
         await process.kill()  # and all that it told is heard
         node.killed()
+        self.told.clients[name].interrupt()
         left = self.told.unconfirmed[name] = sum(id_ not in node.confirmed for id_ in submitted)
         how_far = f"{self.confirmed} transactions are confirmed, {left} of its client's on their way"
         self.say(f"{name} is killed with SIGKILL; {how_far}", "bold red")

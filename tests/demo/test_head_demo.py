@@ -190,3 +190,39 @@ async def test_a_client_has_a_part_of_its_transactions_on_their_way(count: int, 
         assert len(client.unconfirmed) == window
         await confirm(client.unconfirmed)
     assert client.is_done
+
+
+class Dead(Swallowing):
+    """A process that is killed while something is sent to it: as `NodeProcess`, it never returns then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive = True
+
+    async def send(self, line: str) -> None:
+        if not self.alive:
+            await trio.sleep_forever()
+        await super().send(line)
+
+
+async def test_a_client_goes_on_after_a_kill_in_the_middle_of_a_submission() -> None:
+    """What was being sent is sent to the process that comes back."""
+    node, process = HeadNode("alice"), Dead()
+    greetings = {"event": "greetings", "status": "open", "transactions": []}
+    node.take("alice", greetings)
+    client = Client(node, cast("NodeProcess", process), {str(number): b"" for number in range(8)})
+    process.alive = False
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.run)
+            await trio.testing.wait_all_tasks_blocked()
+            node.killed()
+            client.interrupt()
+            await trio.testing.wait_all_tasks_blocked()
+            assert process.lines == []
+            process.alive = True
+            node.take("alice", greetings)
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(process.lines) == client.window
+            ids = list(client.transactions)
+            node.take("alice", {"tag": "SnapshotConfirmed", "number": 1, "utxoHash": "u", "confirmed": ids})
