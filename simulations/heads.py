@@ -109,6 +109,7 @@ class Heads:
         self._highest: dict[str, int] = {}
 
     async def _follow_chain(self, runtime: Runtime[State]) -> None:
+        self.check()  # before it has heard anything again
         await drive(runtime, self.chain)
 
     async def open(self) -> None:
@@ -254,6 +255,7 @@ class Heads:
             rest = [transaction for transaction in left if trial.add(transaction) is not None]
             if len(rest) == len(left):
                 self.fail("H3", f"{alias} confirmed {LEDGER.shown(rest[0].id)}, which is not valid", alias)
+                return  # the world ends at its next step
             left = rest
 
     def _check_fates(self, alias: str, head: Head) -> None:
