@@ -22,7 +22,7 @@ from hydra_sync.testing.invariant import InvariantError
 from hydra_sync.testing.signals import sometimes
 from hydra_sync.testing.simulate import simulate
 from simulations.invariants import FEATURES
-from simulations.machines import FEW, Machines
+from simulations.machines import FEW, Machines, checkpoints_after
 
 __all__ = ["head"]
 
@@ -32,9 +32,13 @@ WITHIN_S: Final = 120.0
 POLL_S: Final = 0.25
 LEDGER: Final = SimpleLedger()
 SMALL: Final = replace(FEW, nodes=(2, 4))
+CHECKPOINT_BYTES: Final = (1 << 11, 1 << 14, 1 << 22)
+PAYMENTS: Final = 10  # while the head is being closed, and after it opened again
 
 _conflict = sometimes("a transaction is rejected for what another spent", cluster=True)
 _contested = sometimes("a close is contested", cluster=True)
+_rolled_back = sometimes("a close is rolled back", cluster=True)
+_open_again = sometimes("a head is open again after a rollback", cluster=True)
 _many = sometimes("a snapshot confirms several transactions", cluster=True)
 
 
@@ -56,6 +60,23 @@ class WorldChain:
         _contested(line.fact[0] == "HeadContested")
         self.chain.lines.append(line)
         return None
+
+    @property
+    def since_opening(self) -> list[Line]:
+        """The blocks after the one that opened the head."""
+        blocks = self.chain.blocks
+        opened = max(place for place, block in enumerate(blocks) if block.fact[0] == "HeadOpened")
+        return blocks[opened + 1 :]
+
+    @property
+    def closed_number(self) -> int:
+        """Of the snapshot that the head is closed with; -1 if it is not."""
+        numbers = [line.fact[2] for line in self.since_opening if line.fact[0] in {"HeadClosed", "HeadContested"}]
+        assert all(isinstance(number, int) for number in numbers)
+        return int(str(numbers[-1])) if numbers else -1
+
+    def roll_back(self, count: int) -> None:
+        self.chain.lines.append(self.chain.roll_back(count))
 
     async def after(self, point: Point) -> Sequence[Line]:
         while True:
@@ -81,12 +102,14 @@ class Heads:
         )
         self.answered: dict[TxId, bytes] = {}
         self.known: dict[TxId, bytes] = {}
+        self._paid = 0
         self._numbers = list(OPENING)
         self._dice = cluster.world.random("head")
         self._contents: dict[int, Content] = {}
         self._highest: dict[str, int] = {}
 
     async def _follow_chain(self, runtime: Runtime[State]) -> None:
+        self.check()  # before it has heard anything again
         await drive(runtime, self.chain)
 
     async def open(self) -> None:
@@ -102,10 +125,15 @@ class Heads:
         states = self.machines.states
         return {alias: head for alias, state in states.items() if (head := state.current) is not None}
 
-    async def pay(self, number: int) -> None:
-        """A client submits a transaction to some member, and knows how it ended only if that is answered."""
+    async def pay(self, *, sure: bool = False) -> None:
+        """A client submits a transaction to some member, and knows how it ended only if that is answered.
+
+        ``sure`` spends what some member knows to be unspent.
+        """
         dice = self._dice
-        spent = dice.pick(self._numbers[-8:])
+        number = self._paid
+        self._paid += 1
+        spent = dice.pick(self._unspent() if sure else self._numbers[-8:])
         made = [1000 + 2 * number + place for place in range(dice.between(1, 2))]
         self._numbers += made
         data = simple_transaction(number, [spent], made)
@@ -148,16 +176,62 @@ class Heads:
 
     async def end(self) -> None:
         """Faults are over: all is confirmed or rejected, and the head is closed with the last snapshot."""
+        await self._all_is_told()
+        alias = self._dice.pick(list(self.cluster.aliases))
+        await self._close(alias)
+        if self._dice.below(2) == 0:
+            await self._be_rolled_back()
+            await self._close(alias)
+        await self.until(lambda: self._all(Status.FANOUT_POSSIBLE), "the deadline")
+        if self.chain.closed_number != (last := max(head.number for head in self.states.values())):
+            self.fail("H6", f"the head is closed with snapshot {self.chain.closed_number}, the last one was {last}")
+        await self._insist(alias, ("Fanout",), Status.FANOUT_POSSIBLE)
+        await self.until(lambda: self._all(Status.FINAL), "the end of the head")
+        self.check()
+
+    async def _all_is_told(self) -> None:
+        """All is confirmed or rejected, and rightly so."""
         await self.until(self._is_quiet, "all transactions being confirmed, or rejected for good")
         for alias, head in self.states.items():
             self._check_history(alias, head)
             self._check_fates(alias, head)
-        alias = self._dice.pick(list(self.cluster.aliases))
-        await self._insist(alias, ("Close",), Status.OPEN)
-        await self.until(lambda: self._all(Status.FANOUT_POSSIBLE), "the deadline")
-        await self._insist(alias, ("Fanout",), Status.FANOUT_POSSIBLE)
-        await self.until(lambda: self._all(Status.FINAL), "the end of the head")
-        self.check()
+
+    async def _close(self, alias: str) -> None:
+        """Now and then while clients pay: snapshots are confirmed after the one that is posted."""
+        async with trio.open_nursery() as nursery:
+            if self._dice.below(2) == 0:
+                for _ in range(PAYMENTS):
+                    nursery.start_soon(self._pay_within, 1000)
+                await trio.sleep(self._dice.below(500) / 1000)
+            await self._insist(alias, ("Close",), Status.OPEN)
+            await self.until(lambda: not self._some(Status.OPEN), "all members seeing that the head is closed")
+
+    async def _pay_within(self, milliseconds: int) -> None:
+        await trio.sleep(self._dice.below(milliseconds) / 1000)
+        await self.pay(sure=True)
+
+    def _unspent(self) -> list[int]:
+        heads = list(self.states.values())
+        return [number for number in self._numbers if any(simple_ref(number) in head.outputs.unspent for head in heads)]
+
+    async def _be_rolled_back(self) -> None:
+        """Layer 1 takes back the last block, or all since the head opened: it is open again, and goes on."""
+        self.chain.roll_back(self._dice.between(1, len(self.chain.since_opening)))
+        _rolled_back()
+        await self.until(self._has_caught_up, "all members seeing the rollback")
+        if self._all(Status.OPEN):
+            _open_again()
+            for _ in range(PAYMENTS):
+                await self.pay(sure=True)
+            await self._all_is_told()
+
+    def _has_caught_up(self) -> bool:
+        states, last = self.machines.states, self.chain.chain.lines[-1].point
+        return len(states) == len(self.cluster.aliases) and all(state.point == last for state in states.values())
+
+    def _some(self, status: Status) -> bool:
+        states = self.machines.states
+        return len(states) < len(self.cluster.aliases) or any(state.stage.status is status for state in states.values())
 
     async def _insist(self, alias: str, command: object, status: Status) -> None:
         """As a client that waits until it has happened."""
@@ -181,6 +255,7 @@ class Heads:
             rest = [transaction for transaction in left if trial.add(transaction) is not None]
             if len(rest) == len(left):
                 self.fail("H3", f"{alias} confirmed {LEDGER.shown(rest[0].id)}, which is not valid", alias)
+                return  # the world ends at its next step
             left = rest
 
     def _check_fates(self, alias: str, head: Head) -> None:
@@ -197,18 +272,19 @@ class Heads:
 async def head(cluster: Cluster) -> None:
     """Clients pay through all members while everything happens, disks lost included; then the head is closed."""
     heads = Heads(cluster)
-    await heads.open()
     dice = cluster.world.random("clients")
-    async with trio.open_nursery() as nursery:
-        async with cluster.faults():
-            with trio.move_on_after(cluster.setup.seconds):
-                for number in range(10**6):
-                    nursery.start_soon(heads.pay, number)
-                    await trio.sleep(dice.below(1000) / 1000)
-                    heads.check()
-        nursery.cancel_scope.cancel()
-    await cluster.settle(core=cluster.aliases)
-    await heads.end()
-    for alias in cluster.aliases:
-        await heads.machines.check_log(alias)
-    cluster.check_all()
+    with checkpoints_after(dice.pick(CHECKPOINT_BYTES)):
+        await heads.open()
+        async with trio.open_nursery() as nursery:
+            async with cluster.faults():
+                with trio.move_on_after(cluster.setup.seconds):
+                    while True:
+                        nursery.start_soon(heads.pay)
+                        await trio.sleep(dice.below(1000) / 1000)
+                        heads.check()
+            nursery.cancel_scope.cancel()
+        await cluster.settle(core=cluster.aliases)
+        await heads.end()
+        for alias in cluster.aliases:
+            await heads.machines.check_log(alias)
+        cluster.check_all()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Final, Generic, TypeVar
 
@@ -13,16 +14,18 @@ from hydra_sync.errors import StoreError
 from hydra_sync.machine import Machine, MachineError, RejectedError, state_hash
 from hydra_sync.ranges import SeqRange
 from hydra_sync.runtime import Runtime, open_machine, replay_check
+from hydra_sync.runtime import runtime as runtimes
 from hydra_sync.testing.cluster import Cluster
+from hydra_sync.testing.faults import At, Wipe
 from hydra_sync.testing.host import HostDiedError
 from hydra_sync.testing.invariant import InvariantError
 from hydra_sync.testing.signals import sometimes
 from hydra_sync.testing.simulate import simulate
 from hydra_sync.testing.swarm import SURVIVABLE, Swarm
-from hydra_sync.tutorial import Bank, ReplicatedMap
+from hydra_sync.tutorial import Bank, Entries, ReplicatedMap
 from simulations.invariants import FEATURES
 
-__all__ = ["Machines", "bank", "replicated_map"]
+__all__ = ["Machines", "bank", "checkpoints_after", "replicated_map", "wiped_map"]
 
 S = TypeVar("S")
 
@@ -35,6 +38,18 @@ FEW: Final = Swarm(seconds=(5, 20), operations=(10, 40), kinds=_KINDS)
 _rejected = sometimes("a machine rejects a command", cluster=True)
 _gave_up = sometimes("a client gives up waiting for a command's outcome", cluster=True)
 _settled = sometimes("a command is answered", cluster=True)
+_from_checkpoint = sometimes("a machine begins from a checkpoint", cluster=True)
+
+
+@contextmanager
+def checkpoints_after(size: int) -> Iterator[None]:
+    """In this block machines write a checkpoint after so many bytes of log: short runs restart from one, too."""
+    usual = runtimes.CHECKPOINT_BYTES_MIN
+    runtimes.CHECKPOINT_BYTES_MIN = size  # type: ignore[misc]  # final for everybody else; one world runs at a time
+    try:
+        yield
+    finally:
+        runtimes.CHECKPOINT_BYTES_MIN = usual  # type: ignore[misc]
 
 
 async def _nothing(_: object) -> None:
@@ -60,6 +75,7 @@ class Machines(Generic[S]):
         host = cluster.members[alias].host
         async with open_machine(node, self.make(alias), wall_clock=host.wall_clock) as runtime:
             self._runtimes[alias] = host.incarnation, runtime
+            _from_checkpoint(runtime._folded.checkpoint_bytes > 0)  # noqa: SLF001  nobody else asks
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._beside, runtime)
                 while runtime.failure is None:
@@ -197,6 +213,40 @@ async def replicated_map(cluster: Cluster) -> None:
     await machines.agree()
     for alias in cluster.sound_core:
         await machines.check_log(alias)
+    _check_puts(machines, answered)
+    cluster.check_all()
+
+
+@simulate(swarm=Swarm(nodes=(3, 5), kinds=()), features=FEATURES, restart="prove")
+async def wiped_map(cluster: Cluster) -> None:
+    """A member that nobody hears loses its disk: what it had not given away was not answered, what was is there."""
+    machines = Machines(cluster, lambda _: ReplicatedMap())
+    dice = cluster.world.random("wipes")
+    alias = dice.pick(list(cluster.aliases))
+    await cluster.until(lambda: machines.runtime(alias) is not None, "a machine")
+    answered: dict[str, None] = {}
+
+    async def put(key: str) -> None:
+        if await machines.submit(alias, ("put", key, 1)):
+            answered[key] = None
+
+    await put("heard")
+    others = [other for other in cluster.aliases if other != alias]
+    for other in others:
+        cluster.world.link(alias, other).cut()
+    await put("unheard")
+    cluster.inject([Wipe(At(0), alias)])
+    for other in others:
+        cluster.world.link(alias, other).heal()
+    await cluster.settle(core=cluster.aliases)
+    await machines.agree()
+    _check_puts(machines, answered)
+    cluster.check_all()
+
+
+def _check_puts(machines: Machines[Entries], answered: Iterable[str]) -> None:
+    """What was answered is never lost."""
+    cluster = machines.cluster
+    for alias in cluster.sound_core:
         if missing := [key for key in answered if key not in machines.states[alias]]:
             cluster.world.fail(InvariantError("M4", f"{alias} has nothing under {missing}, and it was put", alias))
-    cluster.check_all()

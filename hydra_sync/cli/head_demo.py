@@ -42,10 +42,10 @@ __all__ = ["demo"]
 def demo(count: int, transactions: Path | None, no_kills: bool, directory: Path | None, as_json: bool) -> None:
     """See a Hydra head survive: three processes, real signed transactions, real TCP, TLS and disks.
 
-    Three clients pay through three nodes; each node is killed once, at a random moment, and comes back with the
-    answers that it had. Double spends and bad witnesses are rejected, with the reason. In the end every
-    transaction is in a snapshot that all three signed. The verdict is read from the stores, and compared with
-    a second fold that shares no code with the first.
+    Three clients pay through three nodes; each node is killed once, at a random moment while transactions of its
+    client are not confirmed, and comes back with the answers that it had. Double spends and bad witnesses are
+    rejected, with the reason. In the end every transaction is in a snapshot that all three signed. The verdict is
+    read from the stores, and compared with a second fold that shares no code with the first.
     """
     wallets = read_wallets(transactions) if transactions else generate(count)
     console = Console(stderr=as_json)
@@ -117,10 +117,11 @@ def _kills(verdict: HeadVerdict) -> Table:
         "status",
         "last snapshot",
         "transactions seen",
+        "not confirmed",
         "a second fold, and the head that came back",
     ):
         table.add_column(column)
     for kill in verdict.kills:
         same = Text("the same", "green") if kill.problem is None else Text(kill.problem, "bold red")
-        table.add_row(kill.node, kill.status, str(kill.snapshot), str(kill.seen), same)
+        table.add_row(kill.node, kill.status, str(kill.snapshot), str(kill.seen), str(kill.unconfirmed), same)
     return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,7 +14,9 @@ from hydra_sync.tasks import Signal
 
 __all__ = ["Client", "HeadNode"]
 
-WINDOW: Final = 100  # transactions submitted and not confirmed: what a wallet server keeps on their way
+WINDOW_MAX: Final = 100  # transactions submitted and not confirmed: what a wallet server keeps on their way
+WINDOW_MIN: Final = 4
+WINDOWS: Final = 4  # a client has so many windows of transactions, or more: it is never all submitted at once
 
 
 @dataclass(eq=False, slots=True)
@@ -73,6 +75,11 @@ class HeadNode:
                 return
         self.changed.fire()
 
+    @property
+    def is_up(self) -> bool:
+        """Whether its head was there, and its process was not killed since."""
+        return bool(self.up) and len(self.up[-1]) == 1
+
     def killed(self) -> None:
         """Its process is no more."""
         self.up[-1].append(trio.current_time())
@@ -85,6 +92,9 @@ class Client:
         self.submitted: Final[dict[str, float]] = {}
         """When each was first submitted, by id."""
         self.transactions = transactions
+        self.window: Final = max(WINDOW_MIN, min(WINDOW_MAX, len(transactions) // WINDOWS))
+        self._held: frozenset[str] = frozenset()
+        self._sending = trio.CancelScope()
         self._node = node
         self._process = process
 
@@ -92,7 +102,29 @@ class Client:
     def is_done(self) -> bool:
         return all(id_ in self._node.confirmed for id_ in self.transactions)
 
-    async def run(self, *, gate: Callable[[], bool] = lambda: True) -> None:
+    @property
+    def confirmed(self) -> int:
+        """How many are confirmed, as its node told."""
+        return sum(id_ in self._node.confirmed for id_ in self.transactions)
+
+    @property
+    def unconfirmed(self) -> list[str]:
+        """What was submitted, and its node has not told that it is confirmed."""
+        return [id_ for id_ in self.submitted if id_ not in self._node.confirmed]
+
+    def hold(self) -> None:
+        """Keep the last window back until `release`: there is something to submit then."""
+        self._held = frozenset(list(self.transactions)[-self.window :])
+
+    def release(self) -> None:
+        self._held = frozenset()
+        self._node.changed.fire()
+
+    def interrupt(self) -> None:
+        """The node was killed: what is being sent to it never arrives."""
+        self._sending.cancel()
+
+    async def run(self) -> None:
         """Return when all are confirmed."""
         while not self.is_done:
             start = len(self._node.greetings)
@@ -104,17 +136,19 @@ class Client:
     async def _submit(self, start: int, ids: list[str]) -> None:
         """Submit these to the node's process of this start, as the window has room."""
         for place, id_ in enumerate(ids):
-            while self._on_their_way(ids[:place]) >= WINDOW:
+            while id_ in self._held or not self._node.is_up or self._on_their_way(ids[:place]) >= self.window:
                 await self._node.changed.wait()
                 if len(self._node.greetings) != start:
                     return
             self.submitted.setdefault(id_, trio.current_time())
-            await self._process.send(new_tx(self.transactions[id_]))
-            if len(self._node.greetings) != start:
+            with trio.CancelScope() as self._sending:
+                await self._process.send(new_tx(self.transactions[id_]))
+            self._node.changed.fire()
+            if self._sending.cancelled_caught or len(self._node.greetings) != start:
                 return
 
     def _on_their_way(self, ids: list[str]) -> int:
-        return sum(1 for id_ in ids[-WINDOW * 2 :] if id_ not in self._node.confirmed)
+        return sum(1 for id_ in ids[-self.window * 2 :] if id_ not in self._node.confirmed)
 
 
 def new_tx(transaction: bytes) -> str:

@@ -1,8 +1,8 @@
 """The demonstration of a head: three processes pay, each is killed once, nothing is lost. Does I/O.
 
 Three clients submit signed transactions to a node each; among them some that must be rejected. Each node is
-killed once, at a random moment, and its store copied as the kill left it. In the end every transaction is in a
-snapshot that all three signed, and the head is closed on layer 1.
+killed once, at a random moment while transactions of its client are not confirmed, and its store copied as the
+kill left it. In the end every transaction is in a snapshot that all three signed, and the head is closed on layer 1.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Told:
     clients: Mapping[str, Client]
     copies: dict[str, Path] = field(default_factory=dict)
     """Each node's store as its kill left it."""
+    unconfirmed: dict[str, int] = field(default_factory=dict)
+    """How many transactions of its client were submitted and not confirmed, at each node's kill."""
     rejected: list[tuple[str, str]] = field(default_factory=list)
     """What must be rejected, and the reason that was given; empty if none was."""
     problems: list[str] = field(default_factory=list)
@@ -90,6 +92,9 @@ class HeadStory:
             await self._send("alice", {"tag": "Init", "contestationPeriod": CONTESTATION_S})
             await self._all(lambda node: node.status == "open", "the head opening")
             self.say(f"the head is open, with {len(self.wallets.outputs)} outputs; the clients begin to pay", "green")
+            if self.kills:
+                for client in self.told.clients.values():
+                    client.hold()
             async with open_tasks() as paying:
                 for client in self.told.clients.values():
                     paying.start_soon(client.run)
@@ -112,22 +117,30 @@ class HeadStory:
             await trio.sleep(WAIT_S)
 
     async def _kill_each(self, nursery: trio.Nursery) -> None:
-        """Each once, in random order, each at a random moment of its third of the payments."""
-        total = sum(map(len, self.wallets.transactions))
+        """Each once, in random order, each in its third of its client's payments, while some are on their way."""
         random = Random()  # noqa: S311  any moment will do
         victims = random.sample(NAMES, len(NAMES))
         for third, name in enumerate(victims):
-            moment = int((third + random.uniform(0.1, 0.9)) * total / len(victims))
-            while self.confirmed < moment:
-                await self.told.nodes[name].changed.wait()
+            client, node = self.told.clients[name], self.told.nodes[name]
+            before = len(client.transactions) - client.window
+            moment = int((third + random.uniform(0.1, 0.9)) * before / len(victims))
+            while client.confirmed < moment:
+                await node.changed.wait()
             await trio.sleep(random.uniform(0, 0.02))  # not when something has just been told
+            client.release()
+            while not client.unconfirmed:
+                await node.changed.wait()
             await self._kill(nursery, name)
 
     async def _kill(self, nursery: trio.Nursery, name: str) -> None:
         process, node = self.processes[name], self.told.nodes[name]
-        await process.kill()
+        submitted = self.told.clients[name].unconfirmed
+        await process.kill()  # and all that it told is heard
         node.killed()
-        self.say(f"{name} is killed with SIGKILL; {self.confirmed} transactions are confirmed", "bold red")
+        self.told.clients[name].interrupt()
+        left = self.told.unconfirmed[name] = sum(id_ not in node.confirmed for id_ in submitted)
+        how_far = f"{self.confirmed} transactions are confirmed, {left} of its client's on their way"
+        self.say(f"{name} is killed with SIGKILL; {how_far}", "bold red")
         copy = self.directory / f"{name}.killed"
         await trio.to_thread.run_sync(shutil.copytree, process.config.persistence_dir, copy)
         self.told.copies[name] = copy

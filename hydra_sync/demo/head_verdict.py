@@ -35,6 +35,8 @@ class Compared:
     status: str
     snapshot: int
     seen: int
+    unconfirmed: int
+    """Transactions of its client that were submitted and not confirmed."""
     problem: str | None
 
 
@@ -102,6 +104,8 @@ async def judge_head(configs: Mapping[str, Config], told: Told, wallets: Wallets
     """Read the stores, as the kills and as the end left them, and compare. The nodes must not run."""
     kills = [await _compare(name, configs[name], copy, told) for name, copy in told.copies.items()]
     problems = list(told.problems)
+    if told.copies and not any(told.unconfirmed.values()):
+        problems.append("at no kill anything was unconfirmed: the kills prove nothing")
     hashes: dict[str, str] = {}
     folded = ""
     for name, config in configs.items():
@@ -152,7 +156,7 @@ async def _compare(name: str, config: Config, copy: Path, told: Told) -> Compare
     try:
         answers, naive = await _fold(config, copy)
     except HydraSyncError as error:
-        return Compared(name, "", 0, 0, str(error))
+        return Compared(name, "", 0, 0, told.unconfirmed[name], str(error))
     before, independent, after = comparable(answers), naive.answers(), comparable_json(greetings)
     problem = None
     if before != independent:
@@ -160,7 +164,8 @@ async def _compare(name: str, config: Config, copy: Path, told: Told) -> Compare
     elif before != after:
         problem = f"the head came back with other answers: {_difference(before, after)}"
     number = answers.snapshot.number if answers.snapshot else 0
-    return Compared(name, answers.status.value, number, len(answers.transactions), problem)
+    seen, unconfirmed = len(answers.transactions), told.unconfirmed[name]
+    return Compared(name, answers.status.value, number, seen, unconfirmed, problem)
 
 
 def comparable(answers: Answers) -> dict[str, object]:

@@ -7,13 +7,16 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
+import trio.testing
 
-from hydra_sync.demo.head_clients import HeadNode
+from hydra_sync.demo.head_clients import Client, HeadNode
 from hydra_sync.demo.head_verdict import comparable_json
 from hydra_sync.demo.naive import Naive, apply_all, outputs_hash
+from hydra_sync.demo.processes import NodeProcess
 from hydra_sync.demo.wallets import again, generate, onward, read_wallets
 from hydra_sync.errors import UsageError
 from hydra_sync.head import UtxoLedger
@@ -37,6 +40,7 @@ async def test_a_short_run(tmp_path: Path) -> None:
     assert (outcome["good"], outcome["figures"]["confirmed"]) == (True, 36)
     assert sorted(kill["node"] for kill in outcome["verdict"]["kills"]) == ["alice", "bob", "carol"]
     assert [kill["problem"] for kill in outcome["verdict"]["kills"]] == [None] * 3
+    assert any(kill["unconfirmed"] for kill in outcome["verdict"]["kills"])
     reasons = dict(outcome["rejected"])
     assert "is confirmed" in reasons["a double spend of what is confirmed"]
     assert "is no signature" in reasons["a bad witness"]
@@ -149,3 +153,76 @@ async def test_a_node_tells_its_clients_what_became_of_their_transactions() -> N
     command = {"transaction": {"cborHex": "84"}}
     node.take("alice", {"tag": "CommandFailed", "clientInput": command, "reason": "malformed"})
     assert (list(node.confirmed), node.refused) == (["t", "v"], {"w": "spent", "84": "malformed"})
+
+
+class Swallowing:
+    """Stands in for a node's process: what is sent to it is written down."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    async def send(self, line: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self.lines.append(line)
+
+
+@pytest.mark.parametrize(("count", "window"), [(10, 4), (100, 25), (1000, 100)])
+async def test_a_client_has_a_part_of_its_transactions_on_their_way(count: int, window: int) -> None:
+    """Never all at once; what it holds back comes when it is told to, so that there is something to be killed in."""
+    node, process = HeadNode("alice"), Swallowing()
+    node.take("alice", {"event": "greetings", "status": "open", "transactions": []})
+    client = Client(node, cast("NodeProcess", process), {str(number): b"" for number in range(count)})
+    client.hold()
+
+    async def confirm(ids: list[str]) -> None:
+        node.take("alice", {"tag": "SnapshotConfirmed", "number": 1, "utxoHash": "u", "confirmed": ids})
+        await trio.testing.wait_all_tasks_blocked()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.run)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(process.lines) == len(client.unconfirmed) == window
+        while client.unconfirmed:
+            await confirm(client.unconfirmed)
+        assert client.confirmed == count - window
+        client.release()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(client.unconfirmed) == window
+        await confirm(client.unconfirmed)
+    assert client.is_done
+
+
+class Dead(Swallowing):
+    """A process that is killed while something is sent to it: as `NodeProcess`, it never returns then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive = True
+
+    async def send(self, line: str) -> None:
+        if not self.alive:
+            await trio.sleep_forever()
+        await super().send(line)
+
+
+async def test_a_client_goes_on_after_a_kill_in_the_middle_of_a_submission() -> None:
+    """What was being sent is sent to the process that comes back."""
+    node, process = HeadNode("alice"), Dead()
+    greetings = {"event": "greetings", "status": "open", "transactions": []}
+    node.take("alice", greetings)
+    client = Client(node, cast("NodeProcess", process), {str(number): b"" for number in range(8)})
+    process.alive = False
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.run)
+            await trio.testing.wait_all_tasks_blocked()
+            node.killed()
+            client.interrupt()
+            await trio.testing.wait_all_tasks_blocked()
+            assert process.lines == []
+            process.alive = True
+            node.take("alice", greetings)
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(process.lines) == client.window
+            ids = list(client.transactions)
+            node.take("alice", {"tag": "SnapshotConfirmed", "number": 1, "utxoHash": "u", "confirmed": ids})

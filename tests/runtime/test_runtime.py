@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import trio
 
-from hydra_sync import Config, Event, Node, SeqRange, UnavailableError, UsageError
+from hydra_sync import Config, Event, Node, Seams, SeqRange, UnavailableError, UsageError
 from hydra_sync.batch import Batch, seal_batch
 from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.encoding import encode_event
@@ -17,6 +17,7 @@ from hydra_sync.identity import MemberKey
 from hydra_sync.limits import EVENT_BYTES_MAX, EVENT_DEPTH_MAX
 from hydra_sync.machine import (
     Alarm,
+    CheckpointPart,
     Command,
     Consumed,
     Decided,
@@ -35,6 +36,7 @@ from hydra_sync.runtime.history import entered
 from hydra_sync.sync import Forked as ForkNotice
 from hydra_sync.tutorial import Bank, Entries, ReplicatedMap
 from tests.node.network import PATIENCE_S, Network, NetworkMaker, until
+from tests.node.test_disk_trouble import TroubledDisk
 from tests.node.test_resync import write_log
 
 
@@ -89,6 +91,10 @@ class Counter:
 
 def values(runtime: Runtime[Entries]) -> dict[str, object]:
     return {key: entry.value for key, entry in sorted(runtime.state.items())}
+
+
+def decisions(runtime: Runtime[tuple[object, ...]]) -> list[object]:
+    return [one[1] for one in runtime.state if isinstance(one, tuple) and one[0] == "decided"]
 
 
 async def entries(network: Network, name: str) -> list[object]:
@@ -256,6 +262,48 @@ async def test_a_checkpoint_and_its_tail_are_the_whole_log(
         assert 0 < tail.records < whole.records
         checked = await replay_check(Counter(), read(SeqRange(0, stop)), contents)
         assert (checked.difference, checked.checkpoints > 1, checked.progress) == (None, True, whole.progress)
+
+
+async def test_a_checkpoint_comes_when_it_is_worth_it(
+    make_network: NetworkMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before so much of the log, and so many times the one before, was written since; a restart counts on."""
+    monkeypatch.setattr(runtime_module, "CHECKPOINT_BYTES_MIN", 2_000)
+    network = make_network("alice")
+    for _ in range(4):
+        async with network.node("alice") as alice, open_machine(alice, Counter()) as a:
+            for _ in range(10):
+                await a.submit(bytes(100))
+    async with network.node("alice") as alice:
+        stop = alice.status().me.log.tip.next_seq
+        since, least, sizes = 0, 2_000, []
+        async for event in alice.read("alice", SeqRange(0, stop)):
+            if (found := entered(event)) and isinstance(found.entry, CheckpointPart):
+                assert since >= least
+                since, least = 0, max(2_000, runtime_module.CHECKPOINT_SHARE * len(found.entry.data))
+                sizes.append(len(found.entry.data))
+            else:
+                since += len(event.data)
+        assert since < least + 1_000
+        assert len(sizes) >= 2
+        assert sizes == sorted(sizes)
+
+
+async def test_a_full_disk_is_waited_for(make_network: NetworkMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was decided waits until there is room, and becomes durable then, once and in its place."""
+    monkeypatch.setattr(runtime_module, "AGAIN_S", 0.05)
+    network = make_network("alice")
+    disk = TroubledDisk()
+    async with network.node("alice", seams=Seams(disk=disk)) as alice, open_machine(alice, Counter()) as a:
+        await a.submit("before")
+        disk.full = True
+        with trio.move_on_after(0.3) as scope:
+            await a.submit(bytes(200_000))
+        assert scope.cancelled_caught
+        assert (a.failure, decisions(a)) == (None, ["before"])
+        disk.full = False
+        await a.submit("after")
+        assert decisions(a) == ["before", bytes(200_000), "after"]
 
 
 async def test_replay_finds_a_machine_that_decides_otherwise(make_network: NetworkMaker) -> None:

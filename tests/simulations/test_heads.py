@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from hydra_sync.head import deciding, judging, machine, messages
+from hydra_sync.head import asked, deciding, judging, machine, messages, signing
 from hydra_sync.head.drafting import Draft
-from hydra_sync.head.ledger import Ledger, Transaction
+from hydra_sync.head.events import SnapshotRequested
+from hydra_sync.head.evolving import Fold
+from hydra_sync.head.ledger import Ledger, Transaction, Trial
 from hydra_sync.head.state import Head, State
 from hydra_sync.identity import MemberKey
+from hydra_sync.machine import Machine
+from hydra_sync.runtime import fold_from_checkpoint
+from hydra_sync.runtime import runtime as runtimes
+from hydra_sync.runtime.folding import Folded, ReadRange
+from hydra_sync.runtime.history import Read
 from simulations.heads import head
 
 SEEDS = 10
@@ -46,6 +54,76 @@ def misses_what_comes_while_a_snapshot_is_signed(monkeypatch: pytest.MonkeyPatch
             heard(draft, before, author, message)
 
     monkeypatch.setattr(deciding, "_heard", busy)
+
+
+def applies_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A double spend is confirmed."""
+
+    class Credulous(Trial):
+        def add(self, transaction: Transaction) -> None:
+            pass
+
+    monkeypatch.setattr(asked, "judged", lambda *_: None)
+    monkeypatch.setattr(judging, "judged", lambda *_: None)
+    monkeypatch.setattr(signing, "Trial", Credulous)
+
+
+def confirms_what_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All sign the same, and each confirms something else."""
+    make = Fold._round
+
+    def own(self: Fold, head: Head, event: SnapshotRequested) -> Head:
+        after = make(self, head, event)
+        if after.round is None:
+            return after
+        snapshot = replace(after.round.snapshot, utxo_hash=bytes(self.hearing.member))
+        return replace(after, round=replace(after.round, snapshot=snapshot))
+
+    monkeypatch.setattr(Fold, "_round", own)
+
+
+def comes_back_older(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restart leaves out the last part of the log."""
+    whole = fold_from_checkpoint
+
+    async def fold(machine: Machine[State], own: ReadRange, stop: int, contents: Read) -> Folded[State]:
+        return await whole(machine, own, stop * 3 // 4, contents)
+
+    monkeypatch.setattr(runtimes, "fold_from_checkpoint", fold)
+
+
+def never_contests(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (deciding, signing):
+        monkeypatch.setattr(module, "contest", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("plant", "name"),
+    [(confirms_what_is_its_own, "H1"), (comes_back_older, "H2"), (applies_anything, "H3"), (never_contests, "H6")],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_each_promise_of_a_head_is_watched(
+    monkeypatch: pytest.MonkeyPatch, plant: Callable[[pytest.MonkeyPatch], None], name: str
+) -> None:
+    """A planted bug that breaks this promise is found by the check of it."""
+    plant(monkeypatch)
+    failures = (head.run(seed).failure for seed in range(SEEDS))
+    assert any(failure.invariant == name for failure in failures if failure)
+
+
+def test_a_head_is_contested_rolled_back_and_taken_up_from_checkpoints() -> None:
+    """What should happen sometimes does, within a few seeds."""
+    wanted = {
+        "a close is contested",
+        "a close is rolled back",
+        "a head is open again after a rollback",
+        "a machine begins from a checkpoint",
+    }
+    for seed in range(SEEDS):
+        wanted -= {name for name, count in head.run(seed).signals.items() if count}
+        if not wanted:
+            return
+    assert not wanted
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from hydra_sync.machine import Input, Progress
+from hydra_sync.runtime import open_machine
 from hydra_sync.runtime import runtime as runtimes
 from hydra_sync.testing.simulate import Simulation
 from hydra_sync.tutorial import Bank
 from hydra_sync.tutorial.bank import Accounts
-from simulations.machines import bank, replicated_map
+from simulations import machines as scenarios
+from simulations.machines import bank, replicated_map, wiped_map
 
 SEEDS = 60
 
@@ -51,6 +54,18 @@ def spends_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         return decide(self, Accounts(dict.fromkeys(state.balances, 1000), 0), cause)
 
     monkeypatch.setattr(Bank, "decide", generous)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_was_answered_outlives_a_disk_and_what_was_not_given_away_is_not_answered(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Answered when it is only durable, a put is lost with the disk, and that is found."""
+    assert wiped_map.run(seed).failure is None
+    monkeypatch.setattr(scenarios, "open_machine", partial(open_machine, outputs="durable"))
+    failure = wiped_map.run(seed).failure
+    assert failure is not None
+    assert (failure.invariant, "['unheard']" in failure.message) == ("M4", True)
 
 
 @pytest.mark.parametrize(
