@@ -13,6 +13,7 @@ from hydra_sync.head.events import (
     Followed,
     LocalStateCleared,
     SnapshotConfirmed,
+    SnapshotRequested,
     TxApplied,
     TxRejected,
     content_of,
@@ -103,6 +104,8 @@ def output_json(content: object, state: State, ledger: Ledger) -> dict[str, obje
             return {"tag": "SnapshotConfirmed", "headId": head.hex(), "version": version, "number": number} | _snapshot(
                 state, head, number, ledger
             )
+        case SnapshotRequested(head, version, number):
+            return {"tag": "SnapshotRequested", "head": head.hex(), "version": version, "number": number}
         case LocalStateCleared():
             return {"tag": "SnapshotSideLoaded"} | _plain(event, ledger)
         case _:

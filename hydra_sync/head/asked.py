@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hydra_sync.errors import FormatError
 from hydra_sync.head.answers import Status
+from hydra_sync.head.bounds import DROPPED_TOLD_MAX
 from hydra_sync.head.commands import Asked, Close, Contest, Fanout, Init, NewTx, SideLoadSnapshot
 from hydra_sync.head.drafting import Draft
 from hydra_sync.head.events import LocalStateCleared, PostTx
@@ -97,10 +98,10 @@ def _side_load(draft: Draft, before: State, command: SideLoadSnapshot) -> None:
     if command.number > 0 and (signers != head.parties or len(command.signatures) != len(head.parties)):
         raise RejectedError(f"{len(signers)} of {len(head.parties)} parties have signed the snapshot")
     after = draft.head(head.id)
-    dropped = sorted(
+    dropped = sorted(  # told as far as they fit
         (pooled for pooled in after.pool.flat().values() if pooled.standing is Standing.SHELVED),
         key=lambda pooled: pooled.arrival,
-    )
+    )[:DROPPED_TOLD_MAX]
     draft.happens(LocalStateCleared(head.id, command.number, tuple(pooled.transaction.id for pooled in dropped)))
     reject_gone(draft, head.id)
     advance(draft, head.id)

@@ -91,7 +91,9 @@ def _opened(ledger: Ledger, member: MemberKey, state: State, point: Point, fact:
     except FormatError as error:
         return f"the outputs of head {fact.head.hex()} cannot be read: {error}"
     heads = (*state.heads, _fresh(fact, outputs))
-    return _at(replace(state, heads=heads[-2:], over=(*state.over, *(head.id for head in heads[:-2]))), stage)
+    over = (*state.over, *(head.id for head in heads[:-2]))
+    early = tuple(each for each in state.early if each.head not in over)
+    return _at(replace(state, heads=heads[-2:], over=over, early=early), stage)
 
 
 def _fresh(fact: HeadOpened, outputs: Outputs) -> Head:

@@ -20,7 +20,7 @@ from hydra_sync.head.events import (
     SnapshotRequested,
     reason,
 )
-from hydra_sync.head.evolving import all_applied
+from hydra_sync.head.evolving import all_applied, marked
 from hydra_sync.head.judging import judge_waiting, reject_gone
 from hydra_sync.head.ledger import Bad, Missing, Transaction, Trial, TxId
 from hydra_sync.head.messages import AckSn, ReqSn, Signing
@@ -112,7 +112,7 @@ def _begins(draft: Draft, head_id: bytes) -> bool:
         draft.happens(SnapshotRefused(head_id, request.version, request.number, reason(why or "")))
         return True
     subset = all_applied(head, request.transactions)
-    dropped = () if subset else _dropped(draft, head, request, transactions)
+    dropped = b"" if subset else _dropped(draft, head, request, transactions)
     draft.happens(SnapshotRequested(head_id, request.version, request.number, dropped))
     if not subset:
         judge_waiting(draft, head_id)
@@ -132,7 +132,7 @@ def _wrong(draft: Draft, head: Head, transactions: list[Transaction]) -> str | N
     return None
 
 
-def _dropped(draft: Draft, head: Head, request: Request, transactions: list[Transaction]) -> tuple[TxId, ...]:
+def _dropped(draft: Draft, head: Head, request: Request, transactions: list[Transaction]) -> bytes:
     """Which of the local transactions do not apply after those of the request."""
     trial = Trial(draft.ledger, head.outputs.after(transactions))
     requested = frozenset(request.transactions)
@@ -141,7 +141,7 @@ def _dropped(draft: Draft, head: Head, request: Request, transactions: list[Tran
         pooled = head.pool.get(id_)
         if id_ not in requested and pooled is not None and trial.add(pooled.transaction) is not None:
             dropped.append(id_)
-    return tuple(dropped)
+    return marked(head.local, frozenset(dropped))
 
 
 def _promises(draft: Draft, head_id: bytes) -> None:

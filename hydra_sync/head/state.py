@@ -116,8 +116,6 @@ class Early:
     author: MemberKey
     head: bytes
     content: tuple[object, ...]
-    nth: int
-    """How many its author had said so, this one included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +160,8 @@ class Head:
     """The last snapshot that this node signed."""
     requested: int = 0
     """The last snapshot that this node requested."""
+    postponed: bool = False
+    """Transactions are to be judged, at the next alarm: there were too many for one input."""
 
     @property
     def number(self) -> int:
@@ -212,6 +212,8 @@ class State:
     early: tuple[Early, ...] = ()
     posts: tuple[PostTx, ...] = ()
     """To be posted to layer 1, which has not moved since."""
+    alarms: int = 0
+    """How often work was gone on with: each alarm that is asked for is another one."""
 
     @property
     def stage(self) -> Stage:
@@ -232,9 +234,19 @@ class State:
         """The head that transactions and snapshots are for."""
         return self.current if self.stage.status is Status.OPEN else None
 
+    def waits(self, named: bytes) -> bool:
+        """Whether what is said of this head now has to wait: it is not open here, or what came before waits still."""
+        return self.head(named) is None or any(early.head == named for early in self.early)
+
+    @property
+    def unfinished(self) -> tuple[bytes, ...]:
+        """The heads that have more to do than one input was allowed to."""
+        early = {early.head for early in self.early}
+        return tuple(head.id for head in self.heads if head.postponed or head.id in early)
+
     def with_head(self, head: Head) -> State:
         """This state with the head as it is now."""
         heads = tuple([head if each.id == head.id else each for each in self.heads])
         return State(  # with every event: no `replace`
-            self.stages, self.point, heads, self.over, self.early, self.posts
+            self.stages, self.point, heads, self.over, self.early, self.posts, self.alarms
         )

@@ -368,8 +368,8 @@ def test_what_a_dropped_transaction_held_is_free_for_others() -> None:
     assert [LEDGER.shown(id_)[0] for id_ in network.head(1).local] == ["3"]
     request = ("ReqSn", HEAD, 0, 1, (LEDGER.read(requested).id,))
     decided = network.takes(1, heard(network.parties[0], request))
-    assert tags(decided) == ["SnapshotRequested", "TxApplied", "Signing"]
-    assert decided[0][4] == (LEDGER.read(rival).id,), "which of its local ones were dropped is told"
+    assert tags(decided) == ["SnapshotRequested", "TxWaiting", "TxApplied", "Signing"]
+    assert decided[1][2] == LEDGER.read(rival).id, "which of its local ones were dropped is told"
     assert [LEDGER.shown(id_)[0] for id_ in network.head(1).local] == ["4", "5"]
 
 
