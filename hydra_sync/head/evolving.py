@@ -117,8 +117,8 @@ class Fold:
                 return state
             # Layer 1 has moved: what was to be posted before has been answered, or has no place any more.
             return after if isinstance(command.fact, RolledBack) else replace(after, posts=())
-        if isinstance(command, SideLoadSnapshot) and state.open is not None:
-            return state.with_head(self.side_loaded(state.open, command))
+        if isinstance(command, SideLoadSnapshot) and state.current is not None:
+            return state.with_head(self.side_loaded(state.current, command))
         return state
 
     def _heard_early(self, state: State, head: bytes) -> State:

@@ -22,7 +22,7 @@ from hydra_sync.head.commands import (
 from hydra_sync.head.layered import Layered
 from hydra_sync.head.ledger import Ledger, Outputs
 from hydra_sync.head.snapshot import Snapshot
-from hydra_sync.head.state import BEGINNING, Confirmed, Head, Stage, State
+from hydra_sync.head.state import BEGINNING, Confirmed, Head, Past, Stage, State
 from hydra_sync.identity import MemberKey
 
 __all__ = ["followed"]
@@ -98,4 +98,5 @@ def _opened(ledger: Ledger, member: MemberKey, state: State, point: Point, fact:
 
 def _fresh(fact: HeadOpened, outputs: Outputs) -> Head:
     confirmed = Confirmed(Snapshot(0, 0, (), outputs.hash()), ())
-    return Head(fact.head, fact.parties, fact.contestation_s, 0, confirmed, outputs, outputs, Layered())
+    past = (Past(confirmed.snapshot.content, ()),)
+    return Head(fact.head, fact.parties, fact.contestation_s, 0, confirmed, outputs, outputs, Layered(), past)

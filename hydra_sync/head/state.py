@@ -135,7 +135,10 @@ class Head:
     fates: Layered[tuple[int, int]]
     """Of each confirmed transaction its arrival, and the number of its snapshot."""
     past: tuple[Past, ...] = ()
-    """The last few snapshots, this one included: who signs another in their place is caught."""
+    """The last few snapshots, this one included: who signs another in their place is caught.
+
+    And the head may be closed with one of them, which is then fanned out.
+    """
 
     pool: Layered[Pooled] = field(default_factory=Layered)
     arrivals: int = 0
@@ -219,6 +222,16 @@ class State:
     def stage(self) -> Stage:
         """Where layer 1 stands."""
         return self.stages[-1]
+
+    def is_over(self, named: bytes) -> bool:
+        """Whether layer 1 contests nothing in this head any more: what is not confirmed now never is.
+
+        A head that confirmed more would have other outputs than those that layer 1 pays out.
+        """
+        status = self.stage.status
+        if self.stage.head == named:
+            return status in (Status.FANOUT_POSSIBLE, Status.FINAL)
+        return any(head.id == named for head in self.heads[:-1])
 
     def head(self, named: bytes) -> Head | None:
         """The head with this id, if it is known."""
