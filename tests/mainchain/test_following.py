@@ -28,6 +28,8 @@ class Chain:
     silent: bool = False
     posted: list[PostTx] = field(default_factory=list)
     asked: list[Point] = field(default_factory=list)
+    reachable: trio.Event | None = None
+    """Until this nothing is told of it; posts arrive all the same."""
 
     def add(self, line: Line | str | None) -> None:
         assert isinstance(line, Line), line
@@ -47,6 +49,8 @@ class Chain:
     async def known(self, point: Point) -> Sequence[Line]:
         await trio.lowlevel.checkpoint()
         self.asked.append(point)
+        if self.reachable is not None:
+            await self.reachable.wait()
         return self.chain.lines[self.chain.after(point) :]
 
     async def after(self, point: Point) -> Sequence[Line]:
@@ -156,8 +160,8 @@ async def test_what_was_decided_before_a_crash_is_posted_after_it(make_network: 
 
 async def test_what_layer_1_has_answered_meanwhile_is_not_posted_after_a_crash(make_network: NetworkMaker) -> None:
     """The head was opened by another member, and is over: the old Init would open a second one."""
-    network, chain = make_network("alice"), Chain()
-    async with machine(network) as runtime:
+    network, chain = make_network("alice", "bob"), Chain()
+    async with network.node("bob"), machine(network) as runtime:
         await runtime.submit(init(network))
         (post,) = runtime.state.posts
     line = chain.chain.post(post, 0)
@@ -168,7 +172,12 @@ async def test_what_layer_1_has_answered_meanwhile_is_not_posted_after_a_crash(m
     chain.add(chain.chain.post(PostTx("Close", head, 0, 0, bytes(32), (), 0), 0))
     chain.add(chain.chain.tick(10**9))
     chain.add(chain.chain.post(PostTx("Fanout", head, 0, 0, bytes(32), (), 0), 0))
-    async with driven(network, chain) as runtime:
+    chain.reachable = trio.Event()
+    async with network.node("bob"), driven(network, chain) as runtime:
+        await runtime.node.wait_stable(runtime.node.status().me.log.tip.next_seq - 1)
+        await trio.sleep(SHORT_S)
+        assert chain.kinds == [], "it is stable, and layer 1 has not been looked at"
+        chain.reachable.set()
         await until(lambda: status(runtime) is Status.FINAL)
         await trio.sleep(SHORT_S)
         assert chain.kinds == []
