@@ -16,6 +16,7 @@ SNAPSHOT_TRANSACTIONS_MAX: Final = 1000  # hydra's own cap; a request must fit a
 REJECTED_MAX: Final = 1024  # rejections remembered for `answers_of`; older ones stand in the log
 EARLY_MAX: Final = 16384  # messages per member of heads not opened here yet: four blocks of layer 1, at 200 a second
 CONFIRMED_REMEMBERED: Final = 16  # snapshots whose signatures are at hand to recognise a second, different one
+EQUIVOCATIONS_MAX: Final = 16  # remembered of a head; one is proof enough, and all stand in the log
 AHEAD: Final = 2  # no snapshot is requested, or signed, before we have signed the one before it
 POSTS_MAX: Final = 16  # asked for and not seen on layer 1: who asks again and again means the last ones
 STAGES_MAX: Final = 1024  # facts of layer 1 to return to; a head has a handful

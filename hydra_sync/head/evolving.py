@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from hydra_sync.errors import FormatError
-from hydra_sync.head.bounds import CONFIRMED_REMEMBERED, POSTS_MAX, REJECTED_MAX
+from hydra_sync.head.bounds import CONFIRMED_REMEMBERED, EQUIVOCATIONS_MAX, POSTS_MAX, REJECTED_MAX
 from hydra_sync.head.commands import Observed, RolledBack, SideLoadSnapshot, parse_command
 from hydra_sync.head.events import (
+    Equivocated,
     Event,
     HeardEarly,
     PartySigned,
@@ -71,7 +72,8 @@ class Fold:
             case PostTx():
                 return replace(state, posts=(*state.posts, event)[-POSTS_MAX:])
             case (
-                Postponed()
+                Equivocated()
+                | Postponed()
                 | TxApplied()
                 | TxWaiting()
                 | TxRejected()
@@ -86,6 +88,8 @@ class Fold:
 
     def _changed(self, head: Head, event: Event) -> Head:
         match event:
+            case Equivocated():
+                return replace(head, equivocations=(*head.equivocations, event)[-EQUIVOCATIONS_MAX:])
             case Postponed():
                 return replace(head, postponed=True)
             case TxApplied():

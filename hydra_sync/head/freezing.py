@@ -14,7 +14,7 @@ from hydra_sync.errors import FormatError
 from hydra_sync.head import shapes
 from hydra_sync.head.answers import Status
 from hydra_sync.head.commands import Point
-from hydra_sync.head.events import PostTx, content_of, parse_event
+from hydra_sync.head.events import Equivocated, PostTx, content_of, parse_event
 from hydra_sync.head.layered import Layered
 from hydra_sync.head.ledger import Ledger, Outputs, Transaction, TxId
 from hydra_sync.head.messages import parse_message
@@ -89,7 +89,9 @@ class Freezer:
             Layered.of({ref: self.ledger.read_output(data) for ref, data in shapes.pairs(unspent)}),
             Layered.of({ref: TxId(by) for ref, by in shapes.pairs(spent)}),
         )
-        arrivals, own, outgoing, local, wanted, rejected, requests, round_, acks, marks = shapes.fields(progress, 10)
+        arrivals, own, outgoing, local, wanted, rejected, requests, round_, acks, marks, twice = shapes.fields(
+            progress, 11
+        )
         promised, acked, requested, postponed = shapes.fields(marks, 4)
         pooled: dict[bytes, Pooled] = {
             each.transaction.id: each for each in (self._to_pooled(item) for item in shapes.array(pool))
@@ -119,6 +121,7 @@ class Freezer:
             promised=_to_promise(promised) if shapes.array(promised) else None,
             acked=shapes.number(acked),
             requested=shapes.number(requested),
+            equivocations=tuple(_to_equivocation(each) for each in shapes.array(twice)),
             postponed=bool(shapes.number(postponed)),
         )
 
@@ -155,6 +158,7 @@ def _head(head: Head) -> tuple[object, ...]:
             () if round_ is None else _snapshot(round_.snapshot),
             tuple((ack.party, _content(ack.content), ack.signature) for ack in head.acks),
             (head.promised or (), head.acked, head.requested, int(head.postponed)),
+            tuple(content_of(each) for each in head.equivocations),
         ),
     )
 
@@ -269,6 +273,13 @@ def _to_wanted(value: object) -> Layered[tuple[TxId, ...]]:
 def _to_rejected(value: object) -> tuple[TxId, Rejected]:
     id_, why, final = shapes.fields(value, 3)
     return TxId(shapes.transaction_id(id_)), Rejected(shapes.text(why), bool(final))
+
+
+def _to_equivocation(value: object) -> Equivocated:
+    event = parse_event(value)
+    if not isinstance(event, Equivocated):
+        raise FormatError("this is no equivocation")
+    return event
 
 
 def _to_post(value: object) -> PostTx:

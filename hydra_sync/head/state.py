@@ -13,7 +13,7 @@ from typing import Final
 
 from hydra_sync.head.answers import Status
 from hydra_sync.head.commands import Point
-from hydra_sync.head.events import PostTx
+from hydra_sync.head.events import Equivocated, PostTx
 from hydra_sync.head.layered import Layered
 from hydra_sync.head.ledger import Outputs, Transaction, TxId
 from hydra_sync.head.snapshot import Content, Snapshot
@@ -163,6 +163,8 @@ class Head:
     """The last snapshot that this node signed."""
     requested: int = 0
     """The last snapshot that this node requested."""
+    equivocations: tuple[Equivocated, ...] = ()
+    """The last few: who signed two contents for one place, and both signatures."""
     postponed: bool = False
     """Transactions are to be judged, at the next alarm: there were too many for one input."""
 
