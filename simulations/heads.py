@@ -79,12 +79,15 @@ class WorldChain:
         self.chain.lines.append(self.chain.roll_back(count))
 
     async def after(self, point: Point) -> Sequence[Line]:
-        while True:
-            if (due := self.chain.tick(self.now_us)) is not None:
-                self.chain.lines.append(due)
-            if lines := self.chain.lines[self.chain.after(point) :]:
-                return lines
+        while not (lines := await self.known(point)):  # noqa: ASYNC110  a chain is polled
             await trio.sleep(POLL_S)
+        return lines
+
+    async def known(self, point: Point) -> Sequence[Line]:
+        await trio.lowlevel.checkpoint()
+        if (due := self.chain.tick(self.now_us)) is not None:
+            self.chain.lines.append(due)
+        return self.chain.lines[self.chain.after(point) :]
 
 
 class Heads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Final
 
 from hydra_sync.head import Answers, Fate, SeenTransaction, SnapshotAnswer
@@ -21,6 +22,7 @@ def answers_json(answers: Answers) -> dict[str, object]:
         "parties": list(answers.parties),
         "snapshot": None if answers.snapshot is None else _snapshot_json(answers.snapshot),
         "transactions": list(map(_transaction_json, answers.transactions)),
+        "equivocations": [asdict(each) for each in answers.equivocations],
     }
 
 
@@ -32,6 +34,8 @@ def answer_lines(answers: Answers) -> Iterator[str]:
         yield f"{'parties' if number == 1 else '':13} {number}. {shown(party)}"
     if answers.snapshot is not None:
         yield from _snapshot_lines(answers.snapshot, len(answers.parties))
+    for each in answers.equivocations:
+        yield f"equivocation  {shown(each.party)} signed two snapshots {each.number}: --json has both signatures"
     yield from _transaction_lines(answers.transactions)
 
 

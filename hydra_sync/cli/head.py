@@ -13,6 +13,7 @@ import trio
 from hydra_sync.cli.answered import answer_lines, answers_json
 from hydra_sync.cli.head_demo import demo
 from hydra_sync.cli.head_run import run
+from hydra_sync.cli.head_values import side_load_json
 from hydra_sync.cli.machines import LEDGERS, history_of, machine_name, replica_of, stop_of
 from hydra_sync.cli.options import json_option, node_options, take_config
 from hydra_sync.cli.read import open_read_only
@@ -52,6 +53,22 @@ def show(of: str | None, at: str | None, as_json: bool, **options: Any) -> None:
     click.echo(f"{of or config.me.alias}'s head, from {folded.records:,} records before seq {stop}")
     for line in answer_lines(answers):
         click.echo(line)
+
+
+@head.command(epilog="Example: hydra-sync head snapshot --config alice.toml > snapshot.json")
+@click.option("--of", "of", metavar="MEMBER", help="As this member's log has it.  [default: this node's own]")
+@click.option("--at", "at", metavar="POSITION", help="As it was before this seq of that log, or EPOCH/SEQ.")
+@node_options
+def snapshot(of: str | None, at: str | None, **options: Any) -> None:
+    """The last snapshot that all signed, as the command that side-loads it: one line of JSON.
+
+    Give it to the standard input of: hydra-sync head run --stdin
+    """
+    folded, _, _ = trio.run(_fold, take_config(options), of, at)
+    current = folded.progress.state.current
+    if current is None:
+        raise UsageError("there is no head yet, and so no snapshot; open one with Init")
+    click.echo(json.dumps(side_load_json(current)))
 
 
 async def _fold(config: Config, of: str | None, at: str | None) -> tuple[Folded[State], HeadMachine, int]:

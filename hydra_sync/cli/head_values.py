@@ -13,6 +13,7 @@ from hydra_sync.head.events import (
     Followed,
     LocalStateCleared,
     SnapshotConfirmed,
+    SnapshotRequested,
     TxApplied,
     TxRejected,
     content_of,
@@ -21,9 +22,9 @@ from hydra_sync.head.events import (
 from hydra_sync.head.ledger import Ledger
 from hydra_sync.head.messages import is_message
 from hydra_sync.head.simple_tx import simple_transaction
-from hydra_sync.head.state import State
+from hydra_sync.head.state import Head, State
 
-__all__ = ["output_json", "parse_input"]
+__all__ = ["output_json", "parse_input", "side_load_json"]
 
 CONTESTATION_S: Final = 60
 _FOLLOWED: Final = {
@@ -74,6 +75,19 @@ def _side_load(fields: Mapping[str, Any]) -> tuple[object, ...]:
     return ("SideLoadSnapshot", _number(fields["version"]), _number(fields["number"]), ids, outputs, signatures)
 
 
+def side_load_json(head: Head) -> dict[str, object]:
+    """The confirmed snapshot of a head as the command that `parse_input` reads: what another node side-loads."""
+    snapshot = head.confirmed.snapshot
+    fields = {
+        "version": snapshot.version,
+        "number": snapshot.number,
+        "transactionIds": [id_.hex() for id_ in snapshot.transactions],
+        "outputs": [[name.hex(), data.hex()] for name, data in head.outputs.pairs()],
+        "signatures": [signature.hex() for signature in head.confirmed.signatures],
+    }
+    return {"tag": "SideLoadSnapshot", "snapshot": fields}
+
+
 def _number(value: object) -> int:
     if (
         type(value) is not int or value < 0
@@ -103,6 +117,8 @@ def output_json(content: object, state: State, ledger: Ledger) -> dict[str, obje
             return {"tag": "SnapshotConfirmed", "headId": head.hex(), "version": version, "number": number} | _snapshot(
                 state, head, number, ledger
             )
+        case SnapshotRequested(head, version, number):
+            return {"tag": "SnapshotRequested", "head": head.hex(), "version": version, "number": number}
         case LocalStateCleared():
             return {"tag": "SnapshotSideLoaded"} | _plain(event, ledger)
         case _:

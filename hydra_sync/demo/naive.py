@@ -65,8 +65,7 @@ class Naive:
                 self.fates[id_.hex()] = "waiting"
             case "TxRejected", [_, id_, *_]:
                 self.fates[id_.hex()] = "rejected"
-            case "SnapshotRequested", [_, _, number, dropped]:
-                self.fates |= dict.fromkeys([id_.hex() for id_ in dropped], "waiting")
+            case "SnapshotRequested", [_, _, number, _]:
                 self._in_flight = self._requests[number]
                 self.fates |= dict.fromkeys(self._in_flight, "in flight")
             case "SnapshotConfirmed", [_, _, number]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hydra_sync.head.answers import Answers, Fate, SeenTransaction, SnapshotAnswer
+from hydra_sync.head.answers import Answers, Equivocation, Fate, SeenTransaction, SnapshotAnswer
+from hydra_sync.head.events import Equivocated
 from hydra_sync.head.judging import why_waiting
 from hydra_sync.head.ledger import Ledger, TxId
 from hydra_sync.head.snapshot import signed_by
@@ -22,6 +23,7 @@ def answers_of(ledger: Ledger, state: State) -> Answers:
         tuple(party.hex() for party in head.parties),
         _snapshot(ledger, head),
         _transactions(ledger, head),
+        tuple(map(_equivocation, head.equivocations)),
     )
 
 
@@ -36,6 +38,14 @@ def _snapshot(ledger: Ledger, head: Head) -> SnapshotAnswer:
         snapshot.utxo_hash.hex(),
         tuple(party.hex() for party in signers),
     )
+
+
+def _equivocation(event: Equivocated) -> Equivocation:
+    first, second = (
+        (outputs.hex(), transactions.hex(), signature.hex())
+        for outputs, transactions, signature in (event.first, event.second)
+    )
+    return Equivocation(event.party.hex(), event.version, event.number, first, second)
 
 
 def _transactions(ledger: Ledger, head: Head) -> tuple[SeenTransaction, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["Answers", "Fate", "SeenTransaction", "SnapshotAnswer", "Status"]
+__all__ = ["Answers", "Equivocation", "Fate", "SeenTransaction", "SnapshotAnswer", "Status"]
 
 
 class Status(Enum):
@@ -64,6 +64,18 @@ class SeenTransaction:
 
 
 @dataclass(frozen=True, slots=True)
+class Equivocation:
+    """A party signed two contents for one place; all in hexadecimal. With the head's id this is the proof."""
+
+    party: str
+    version: int
+    number: int
+    first: tuple[str, str, str]
+    """Hash of the outputs, hash of the transactions, signature."""
+    second: tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Answers:
     """The four answers of one head."""
 
@@ -75,3 +87,5 @@ class Answers:
     snapshot: SnapshotAnswer | None
     transactions: tuple[SeenTransaction, ...]
     """In the order in which they were seen."""
+    equivocations: tuple[Equivocation, ...] = ()
+    """The last few."""

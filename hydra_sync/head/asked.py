@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hydra_sync.errors import FormatError
 from hydra_sync.head.answers import Status
+from hydra_sync.head.bounds import DROPPED_TOLD_MAX
 from hydra_sync.head.commands import Asked, Close, Contest, Fanout, Init, NewTx, SideLoadSnapshot
 from hydra_sync.head.drafting import Draft
 from hydra_sync.head.events import LocalStateCleared, PostTx
@@ -11,7 +12,7 @@ from hydra_sync.head.hearing import may_be_better
 from hydra_sync.head.judging import gone_for_good, reject_gone
 from hydra_sync.head.ledger import Bad, Outputs, judged
 from hydra_sync.head.messages import ReqTx
-from hydra_sync.head.signing import advance, posted
+from hydra_sync.head.signing import advance, contest, posted, posted_past
 from hydra_sync.head.snapshot import Snapshot, signed_by
 from hydra_sync.head.state import Head, Standing, State
 from hydra_sync.machine import RejectedError
@@ -36,16 +37,27 @@ def asked(draft: Draft, before: State, command: Asked) -> None:
                 raise RejectedError(f"the head is closed with a snapshot no older than ours, {head.number}")
             draft.happens(posted("Contest", head))
         case Fanout():
-            head = _head(draft.state, Status.FANOUT_POSSIBLE)
-            if head.number != (closed := draft.state.stage.closed_number):
-                raise RejectedError(f"the head is closed with snapshot {closed}, whose outputs are not here")
-            draft.happens(posted("Fanout", head))
+            _fanout(draft)
 
 
-def _head(state: State, status: Status) -> Head:
-    if state.stage.status is not status or state.current is None:
-        raise RejectedError(f"the head is {state.stage.status.value}: this can be done while it is {status.value}")
+def _head(state: State, *statuses: Status) -> Head:
+    if state.stage.status not in statuses or state.current is None:
+        when = ", ".join(status.value for status in statuses)
+        raise RejectedError(f"the head is {state.stage.status.value}: this can be done while it is {when}")
     return state.current
+
+
+def _fanout(draft: Draft) -> None:
+    head = _head(draft.state, Status.FANOUT_POSSIBLE)
+    closed = draft.state.stage.closed_number
+    # What was confirmed too late to contest with is not what layer 1 pays out.
+    past = next((past for past in head.past if past.content.number == closed), None)
+    if past is None:
+        raise RejectedError(
+            f"the head is closed with snapshot {closed}, whose outputs are not here (ours is {head.number}): "
+            "side-load that snapshot, or have another member fan out"
+        )
+    draft.happens(posted_past("Fanout", head, past))
 
 
 def _init(draft: Draft, command: Init) -> None:
@@ -81,7 +93,10 @@ def _new_transaction(draft: Draft, command: NewTx) -> None:
 
 
 def _side_load(draft: Draft, before: State, command: SideLoadSnapshot) -> None:
-    head = _head(before, Status.OPEN)
+    head = _head(before, Status.OPEN, Status.CLOSED, Status.FANOUT_POSSIBLE)
+    stage = before.stage
+    if stage.status is Status.FANOUT_POSSIBLE and command.number != stage.closed_number:
+        raise RejectedError(f"the head is closed with snapshot {stage.closed_number}: no other counts any more")
     if command.version != head.version:
         raise RejectedError(f"the snapshot is of version {command.version}, the head at {head.version}")
     if command.number < head.number:
@@ -97,10 +112,11 @@ def _side_load(draft: Draft, before: State, command: SideLoadSnapshot) -> None:
     if command.number > 0 and (signers != head.parties or len(command.signatures) != len(head.parties)):
         raise RejectedError(f"{len(signers)} of {len(head.parties)} parties have signed the snapshot")
     after = draft.head(head.id)
-    dropped = sorted(
+    dropped = sorted(  # told as far as they fit
         (pooled for pooled in after.pool.flat().values() if pooled.standing is Standing.SHELVED),
         key=lambda pooled: pooled.arrival,
-    )
+    )[:DROPPED_TOLD_MAX]
     draft.happens(LocalStateCleared(head.id, command.number, tuple(pooled.transaction.id for pooled in dropped)))
     reject_gone(draft, head.id)
+    contest(draft, head.id)
     advance(draft, head.id)

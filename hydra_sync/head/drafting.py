@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hydra_sync.head.bounds import HeadLimits
-from hydra_sync.head.events import Event, Ignored, content_of, reason
+from hydra_sync.head.bounds import EVENT_OVERHEAD_BYTES, PIECE_BYTES_MAX, HeadLimits
+from hydra_sync.head.events import Event, Ignored, Postponed, content_of, reason
 from hydra_sync.head.evolving import Fold
 from hydra_sync.head.ledger import Ledger
 from hydra_sync.head.messages import Message
@@ -11,7 +11,7 @@ from hydra_sync.head.state import Head, State
 from hydra_sync.identity import MemberKey, SigningKey
 from hydra_sync.machine import Decided
 
-__all__ = ["Draft"]
+__all__ = ["Draft", "bytes_of"]
 
 
 class Draft:
@@ -23,6 +23,7 @@ class Draft:
         self.limits = limits
         self.state = state
         self.contents: list[tuple[object, ...]] = []
+        self._bytes = 0
         self.states: list[State] = [state]
         """After the input, and after each event."""
 
@@ -47,6 +48,16 @@ class Draft:
         head = self.state.open
         return head is not None and head.id == named
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so much was decided for this input that the rest is left to an alarm."""
+        return self._bytes > PIECE_BYTES_MAX
+
+    def postpones(self, named: bytes) -> None:
+        """Leave to an alarm what transactions of this head are still to be judged."""
+        if not self.head(named).postponed:
+            self.happens(Postponed(named))
+
     def happens(self, event: Event) -> None:
         """Decide an event that stays in this node's log."""
         self._decides(content_of(event), self.fold.happened(self.state, event))
@@ -62,5 +73,23 @@ class Draft:
 
     def _decides(self, content: tuple[object, ...], after: State) -> None:
         self.contents.append(content)
+        self._bytes += bytes_of(content)
         self.states.append(after)
         self.state = after
+
+
+def bytes_of(content: object) -> int:
+    """No fewer than the content takes in a record.
+
+    >>> bytes_of(("TxApplied", b"head", b"t"))
+    105
+    """
+    match content:
+        case bytes():
+            return len(content) + 9
+        case str():
+            return len(content.encode(errors="replace")) + 9
+        case tuple() | list():
+            return EVENT_OVERHEAD_BYTES + sum(map(bytes_of, content))
+        case _:
+            return 9

@@ -12,7 +12,7 @@ from typing import Final
 
 from hydra_sync.errors import FormatError
 from hydra_sync.head import shapes
-from hydra_sync.head.bounds import REASON_CHARS_MAX
+from hydra_sync.head.bounds import REASON_CHARS_MAX, ROUND_BYTES
 from hydra_sync.head.ledger import TxId
 from hydra_sync.identity import MemberKey
 
@@ -27,6 +27,7 @@ __all__ = [
     "MemberForked",
     "PartySigned",
     "PostTx",
+    "Postponed",
     "SnapshotConfirmed",
     "SnapshotRefused",
     "SnapshotRequested",
@@ -80,7 +81,8 @@ class SnapshotRequested:
     head: bytes
     version: int
     number: int
-    dropped: tuple[TxId, ...]
+    dropped: bytes
+    """A bit for each transaction of the local ledger, in its order: their names need not fit an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,10 @@ class SnapshotConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class LocalStateCleared:
-    """A snapshot was side-loaded; these transactions are not applied any more and may be submitted again."""
+    """A snapshot was side-loaded; these transactions are not applied any more and may be submitted again.
+
+    Of more than `bounds.DROPPED_TOLD_MAX` only the first are named; all that wait may be submitted again.
+    """
 
     head: bytes
     number: int
@@ -148,6 +153,13 @@ class LocalStateCleared:
 @dataclass(frozen=True, slots=True)
 class HeardEarly:
     """The first message kept for this head, from before it opened, is heard now."""
+
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """More transactions are to be judged than one input may decide on: an alarm goes on with it, at once."""
 
     head: bytes
 
@@ -207,6 +219,7 @@ Event = (
     | SnapshotConfirmed
     | LocalStateCleared
     | HeardEarly
+    | Postponed
     | PostTx
     | Followed
     | Ignored
@@ -216,7 +229,8 @@ Event = (
 
 def reason(why: str) -> str:
     """A reason that fits an event."""
-    return why if len(why) <= REASON_CHARS_MAX else why[: REASON_CHARS_MAX - 3] + "..."
+    text = why if why.isascii() else ascii(why)
+    return text if len(text) <= REASON_CHARS_MAX else text[: REASON_CHARS_MAX - 3] + "..."
 
 
 def content_of(event: Event) -> tuple[object, ...]:
@@ -250,6 +264,10 @@ def _ids(value: object) -> tuple[TxId, ...]:
     return tuple(TxId(shapes.transaction_id(item)) for item in shapes.array(value))
 
 
+def _bits(value: object) -> bytes:
+    return shapes.blob(value, ROUND_BYTES)
+
+
 def _blob(value: object) -> bytes:
     return shapes.blob(value, 64)
 
@@ -270,7 +288,7 @@ _FORMS: Final[dict[str, tuple[Callable[..., Event], tuple[_Reader, ...]]]] = {
     "TxApplied": (TxApplied, (_HEAD, _ID)),
     "TxWaiting": (TxWaiting, (_HEAD, _ID, _TEXT)),
     "TxRejected": (TxRejected, (_HEAD, _ID, _TEXT, _UINT)),
-    "SnapshotRequested": (SnapshotRequested, (*_PLACE, _ids)),
+    "SnapshotRequested": (SnapshotRequested, (*_PLACE, _bits)),
     "SnapshotRefused": (SnapshotRefused, (*_PLACE, _TEXT)),
     "PartySigned": (PartySigned, (*_PLACE, _PARTY, _evidence)),
     "BadSignature": (BadSignature, (*_PLACE, _PARTY, _evidence)),
@@ -278,6 +296,7 @@ _FORMS: Final[dict[str, tuple[Callable[..., Event], tuple[_Reader, ...]]]] = {
     "SnapshotConfirmed": (SnapshotConfirmed, _PLACE),
     "LocalStateCleared": (LocalStateCleared, (_HEAD, _UINT, _ids)),
     "HeardEarly": (HeardEarly, (_HEAD,)),
+    "Postponed": (Postponed, (_HEAD,)),
     "PostTx": (PostTx, (_TEXT, _blob, _UINT, _UINT, _blob, _blobs, _UINT)),
     "Followed": (Followed, (_TEXT, _blob, _TEXT, _UINT, _blob)),
     "Ignored": (Ignored, (_blob, _TEXT)),

@@ -9,12 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from hydra_sync.errors import FormatError
-from hydra_sync.head.bounds import CONFIRMED_REMEMBERED, POSTS_MAX, REJECTED_MAX
+from hydra_sync.head.bounds import CONFIRMED_REMEMBERED, EQUIVOCATIONS_MAX, POSTS_MAX, REJECTED_MAX
 from hydra_sync.head.commands import Observed, RolledBack, SideLoadSnapshot, parse_command
 from hydra_sync.head.events import (
+    Equivocated,
     Event,
     HeardEarly,
     PartySigned,
+    Postponed,
     PostTx,
     SnapshotConfirmed,
     SnapshotRefused,
@@ -31,7 +33,7 @@ from hydra_sync.head.mainchain import followed
 from hydra_sync.head.messages import AckSn, Message, ReqSn, ReqTx, Signing, is_message, parse_message
 from hydra_sync.head.snapshot import Content, Snapshot
 from hydra_sync.head.state import Ack, Confirmed, Head, Past, Pooled, Rejected, Request, Round, Standing, State
-from hydra_sync.machine import Command, Decided, Heard, Record
+from hydra_sync.machine import Alarm, Command, Decided, Heard, Record
 
 __all__ = ["Fold"]
 
@@ -56,6 +58,9 @@ class Fold:
                     return state
             case Command(content):
                 return self._commanded(state, content)
+            case Alarm() if state.unfinished:
+                heads = tuple(replace(head, postponed=False) for head in state.heads)
+                return replace(state, heads=heads, alarms=state.alarms + 1)
             case _:
                 return state
 
@@ -67,7 +72,14 @@ class Fold:
             case PostTx():
                 return replace(state, posts=(*state.posts, event)[-POSTS_MAX:])
             case (
-                TxApplied() | TxWaiting() | TxRejected() | PartySigned() | SnapshotRequested() | SnapshotRefused()
+                Equivocated()
+                | Postponed()
+                | TxApplied()
+                | TxWaiting()
+                | TxRejected()
+                | PartySigned()
+                | SnapshotRequested()
+                | SnapshotRefused()
             ) | SnapshotConfirmed():
                 head_ = state.head(event.head)
                 return state if head_ is None else state.with_head(self._changed(head_, event))
@@ -76,6 +88,10 @@ class Fold:
 
     def _changed(self, head: Head, event: Event) -> Head:
         match event:
+            case Equivocated():
+                return replace(head, equivocations=(*head.equivocations, event)[-EQUIVOCATIONS_MAX:])
+            case Postponed():
+                return replace(head, postponed=True)
             case TxApplied():
                 return _applied(head, event.transaction)
             case TxWaiting():
@@ -105,16 +121,17 @@ class Fold:
                 return state
             # Layer 1 has moved: what was to be posted before has been answered, or has no place any more.
             return after if isinstance(command.fact, RolledBack) else replace(after, posts=())
-        if isinstance(command, SideLoadSnapshot) and state.open is not None:
-            return state.with_head(self.side_loaded(state.open, command))
+        if isinstance(command, SideLoadSnapshot) and state.current is not None:
+            return state.with_head(self.side_loaded(state.current, command))
         return state
 
     def _heard_early(self, state: State, head: bytes) -> State:
-        early = next((each for each in state.early if each.head == head), None)
-        if early is None:
+        place = next((place for place, each in enumerate(state.early) if each.head == head), None)
+        if place is None:
             return state
-        state = replace(state, early=tuple(each for each in state.early if each is not early))
-        return self.hearing.heard(state, early.author, parse_message(early.content))
+        early = state.early[place]
+        state = replace(state, early=state.early[:place] + state.early[place + 1 :])
+        return self.hearing.heard_late(state, early.author, parse_message(early.content))
 
     def _rejected(self, head: Head, event: TxRejected) -> Head:
         pooled = head.pool.get(event.transaction)
@@ -183,7 +200,8 @@ class Fold:
         """The head whose local ledger begins with the transactions of the round."""
         assert head.round is not None
         ids = head.round.snapshot.transactions
-        out = frozenset((*ids, *event.dropped))
+        dropped = picked(head.local, event.dropped)
+        out = frozenset((*ids, *dropped))
         rest = tuple(id_ for id_ in head.local if id_ not in out)
         changes: dict[bytes, Pooled] = {}
         own = head.own
@@ -192,15 +210,10 @@ class Fold:
                 head = _unwanted(head, pooled.transaction)
                 own += pooled.standing is Standing.SHELVED and pooled.author == self.hearing.member
                 changes[id_] = replace(pooled, standing=Standing.APPLIED)
-        waiting: list[Transaction] = []
-        for id_ in event.dropped:
+        for id_ in dropped:  # all that wait are judged next
             if (pooled := head.pool.get(id_)) is not None:
                 changes[id_] = replace(pooled, standing=Standing.WAITING)
-                waiting.append(pooled.transaction)
-        pool = head.pool.changed(changes)
-        head = replace(
-            head, pool=pool, own=own, wanted=head.wanted.changed(_wanted(head, waiting)), local=(*ids, *rest)
-        )
+        head = replace(head, pool=head.pool.changed(changes), own=own, local=(*ids, *rest))
         return replace(head, local_outputs=outputs.after(head.transactions(rest) or ()))
 
     def side_loaded(self, head: Head, command: SideLoadSnapshot) -> Head:
@@ -307,3 +320,25 @@ def _unwanted(head: Head, transaction: Transaction) -> Head:
 def all_applied(head: Head, ids: Sequence[TxId]) -> bool:
     """Whether the local ledger holds them all. It is then what it would be, had they been applied first."""
     return all((pooled := head.pool.get(id_)) and pooled.standing is Standing.APPLIED for id_ in ids)
+
+
+def marked(ids: Sequence[TxId], chosen: frozenset[TxId]) -> bytes:
+    """Which of the ids are chosen, one bit each; no more bytes than that takes.
+
+    >>> marked([TxId(b"a"), TxId(b"b"), TxId(b"c")], frozenset([TxId(b"b")])).hex()
+    '02'
+    """
+    bits = bytearray((len(ids) + 7) // 8)
+    for place, id_ in enumerate(ids):
+        if id_ in chosen:
+            bits[place // 8] |= 1 << place % 8
+    return bytes(bits.rstrip(b"\0"))
+
+
+def picked(ids: Sequence[TxId], bits: bytes) -> tuple[TxId, ...]:
+    """The ids that are `marked`.
+
+    >>> picked([TxId(b"a"), TxId(b"b"), TxId(b"c")], b"\x05")
+    (b'a', b'c')
+    """
+    return tuple(id_ for place, id_ in enumerate(ids[: 8 * len(bits)]) if bits[place // 8] >> place % 8 & 1)

@@ -14,7 +14,7 @@ from hydra_sync.errors import FormatError
 from hydra_sync.head import shapes
 from hydra_sync.head.answers import Status
 from hydra_sync.head.commands import Point
-from hydra_sync.head.events import PostTx, content_of, parse_event
+from hydra_sync.head.events import Equivocated, PostTx, content_of, parse_event
 from hydra_sync.head.layered import Layered
 from hydra_sync.head.ledger import Ledger, Outputs, Transaction, TxId
 from hydra_sync.head.messages import parse_message
@@ -37,7 +37,7 @@ from hydra_sync.identity import MemberKey
 
 __all__ = ["Freezer"]
 
-FORM: Final = 1
+FORM: Final = 2
 """Of this form; another one has another number."""
 
 BYTES_MAX: Final = 1 << 20
@@ -59,14 +59,15 @@ class Freezer:
             tuple(_stage(stage) for stage in state.stages),
             tuple(_head(head) for head in state.heads),
             state.over,
-            tuple((early.author, early.head, early.content, early.nth) for early in state.early),
+            tuple((early.author, early.head, early.content) for early in state.early),
             tuple(content_of(post) for post in state.posts),
+            state.alarms,
         )
 
     def thaw(self, frozen: object) -> State:
         """The state. Raises `FormatError` if the value is none."""
         try:
-            form, name, point, stages, heads, over, early, posts = shapes.fields(frozen, 8)
+            form, name, point, stages, heads, over, early, posts, alarms = shapes.fields(frozen, 9)
             if form != FORM or name != self.ledger.name:
                 raise FormatError(f"a state of form {form} for the ledger {name}, not {FORM} for {self.ledger.name}")
             return State(
@@ -76,6 +77,7 @@ class Freezer:
                 tuple(shapes.head_id(each) for each in shapes.array(over)),
                 tuple(_to_early(each) for each in shapes.array(early)),
                 tuple(_to_post(each) for each in shapes.array(posts)),
+                shapes.number(alarms),
             )
         except (KeyError, ValueError) as error:
             raise FormatError(f"this is no state of a head: {error}") from error
@@ -87,8 +89,10 @@ class Freezer:
             Layered.of({ref: self.ledger.read_output(data) for ref, data in shapes.pairs(unspent)}),
             Layered.of({ref: TxId(by) for ref, by in shapes.pairs(spent)}),
         )
-        arrivals, own, outgoing, local, wanted, rejected, requests, round_, acks, marks = shapes.fields(progress, 10)
-        promised, acked, requested = shapes.fields(marks, 3)
+        arrivals, own, outgoing, local, wanted, rejected, requests, round_, acks, marks, twice = shapes.fields(
+            progress, 11
+        )
+        promised, acked, requested, postponed = shapes.fields(marks, 4)
         pooled: dict[bytes, Pooled] = {
             each.transaction.id: each for each in (self._to_pooled(item) for item in shapes.array(pool))
         }
@@ -117,6 +121,8 @@ class Freezer:
             promised=_to_promise(promised) if shapes.array(promised) else None,
             acked=shapes.number(acked),
             requested=shapes.number(requested),
+            equivocations=tuple(_to_equivocation(each) for each in shapes.array(twice)),
+            postponed=bool(shapes.number(postponed)),
         )
 
     def _to_pooled(self, value: object) -> Pooled:
@@ -151,7 +157,8 @@ def _head(head: Head) -> tuple[object, ...]:
             tuple((each.version, each.number, each.transactions, each.seen) for each in head.requests),
             () if round_ is None else _snapshot(round_.snapshot),
             tuple((ack.party, _content(ack.content), ack.signature) for ack in head.acks),
-            (head.promised or (), head.acked, head.requested),
+            (head.promised or (), head.acked, head.requested, int(head.postponed)),
+            tuple(content_of(each) for each in head.equivocations),
         ),
     )
 
@@ -181,8 +188,8 @@ def _to_stage(value: object) -> Stage:
 
 
 def _to_early(value: object) -> Early:
-    author, head, content, nth = shapes.fields(value, 4)
-    return Early(shapes.party(author), shapes.head_id(head), parse_message(content).content(), shapes.number(nth))
+    author, head, content = shapes.fields(value, 3)
+    return Early(shapes.party(author), shapes.head_id(head), parse_message(content).content())
 
 
 def _snapshot(snapshot: Snapshot) -> tuple[object, ...]:
@@ -266,6 +273,13 @@ def _to_wanted(value: object) -> Layered[tuple[TxId, ...]]:
 def _to_rejected(value: object) -> tuple[TxId, Rejected]:
     id_, why, final = shapes.fields(value, 3)
     return TxId(shapes.transaction_id(id_)), Rejected(shapes.text(why), bool(final))
+
+
+def _to_equivocation(value: object) -> Equivocated:
+    event = parse_event(value)
+    if not isinstance(event, Equivocated):
+        raise FormatError("this is no equivocation")
+    return event
 
 
 def _to_post(value: object) -> PostTx:

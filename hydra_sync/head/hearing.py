@@ -35,8 +35,12 @@ class Hearing:
     def objection(self, state: State, author: MemberKey, message: Message) -> str | None:
         """Why a message changes nothing; none if it is to be kept."""
         head = state.head(message.head)
-        if head is None:
+        if head is None or state.waits(head.id):
             return _early_objection(state, author, message)
+        return self.late_objection(head, author, message)
+
+    def late_objection(self, head: Head, author: MemberKey, message: Message) -> str | None:
+        """The same for a message whose turn has come."""
         if author not in head.parties:
             return "its author is no party of the head"
         match message:
@@ -51,13 +55,19 @@ class Hearing:
 
     def heard(self, state: State, author: MemberKey, message: Message) -> State:
         """The state with what is to be kept of the message."""
-        head = state.head(message.head)
-        back = int(author == self.member and isinstance(message, ReqTx) and head is not None and head.outgoing > 0)
+        if not state.waits(message.head):
+            return self.heard_late(state, author, message)
         if self.objection(state, author, message) is not None:
-            return state.with_head(replace(head, outgoing=head.outgoing - 1)) if head and back else state
-        if head is None:
-            early = Early(author, message.head, message.content(), _waiting(state, author) + 1)
-            return replace(state, early=(*state.early, early))
+            return state
+        return replace(state, early=(*state.early, Early(author, message.head, message.content())))
+
+    def heard_late(self, state: State, author: MemberKey, message: Message) -> State:
+        """The same for a message whose turn has come."""
+        head = state.head(message.head)
+        assert head is not None, "a head that is over takes what waits for it along"
+        back = int(author == self.member and isinstance(message, ReqTx) and head.outgoing > 0)
+        if self.late_objection(head, author, message) is not None:
+            return state.with_head(replace(head, outgoing=head.outgoing - 1)) if back else state
         if isinstance(message, ReqTx):
             return state.with_head(self._pooled(head, author, self.ledger.read(message.transaction), back))
         if isinstance(message, ReqSn):
@@ -117,8 +127,8 @@ def _early_objection(state: State, author: MemberKey, message: Message) -> str |
 
 
 def _waiting(state: State, author: MemberKey) -> int:
-    """How many messages of this author wait for a head to open."""
-    return next((early.nth for early in reversed(state.early) if early.author == author), 0)
+    """How many messages of this author wait."""
+    return sum(1 for early in state.early if early.author == author)
 
 
 def _place_objection(head: Head, version: int, number: int) -> str | None:

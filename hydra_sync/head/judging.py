@@ -35,6 +35,9 @@ def judge(draft: Draft, head_id: bytes, first: Iterable[TxId]) -> None:
     """Judge transactions that wait, and those in turn whose lot depends on them."""
     queue = deque(first)
     while queue:
+        if draft.is_full:
+            draft.postpones(head_id)
+            return
         head = draft.head(head_id)
         pooled = head.pool.get(queue.popleft())
         if pooled is None or pooled.standing is not Standing.WAITING:
@@ -70,6 +73,9 @@ def reject_gone(draft: Draft, head_id: bytes) -> None:
     if head.pool.size <= len(head.local):
         return
     for id_, _ in _not_applied(head):
+        if draft.is_full:
+            draft.postpones(head_id)
+            return
         head = draft.head(head_id)
         pooled = head.pool.get(id_)
         if pooled is None:

@@ -84,9 +84,11 @@ class HeadMachine:
         return is_message(content)
 
     def alarm_us(self, state: State) -> int | None:
-        """None: a head waits for no time to pass. That a deadline did is observed on layer 1."""
-        del state
-        return None
+        """At once, if more is to be done than one input may decide on; a head waits for no time to pass.
+
+        That a deadline did is observed on layer 1.
+        """
+        return state.alarms if state.unfinished else None
 
     def freeze(self, state: State) -> object:
         """The state as a CBOR value."""

@@ -22,7 +22,7 @@ from hydra_sync.head.commands import (
 from hydra_sync.head.layered import Layered
 from hydra_sync.head.ledger import Ledger, Outputs
 from hydra_sync.head.snapshot import Snapshot
-from hydra_sync.head.state import BEGINNING, Confirmed, Head, Stage, State
+from hydra_sync.head.state import BEGINNING, Confirmed, Head, Past, Stage, State
 from hydra_sync.identity import MemberKey
 
 __all__ = ["followed"]
@@ -91,9 +91,12 @@ def _opened(ledger: Ledger, member: MemberKey, state: State, point: Point, fact:
     except FormatError as error:
         return f"the outputs of head {fact.head.hex()} cannot be read: {error}"
     heads = (*state.heads, _fresh(fact, outputs))
-    return _at(replace(state, heads=heads[-2:], over=(*state.over, *(head.id for head in heads[:-2]))), stage)
+    over = (*state.over, *(head.id for head in heads[:-2]))
+    early = tuple(each for each in state.early if each.head not in over)
+    return _at(replace(state, heads=heads[-2:], over=over, early=early), stage)
 
 
 def _fresh(fact: HeadOpened, outputs: Outputs) -> Head:
     confirmed = Confirmed(Snapshot(0, 0, (), outputs.hash()), ())
-    return Head(fact.head, fact.parties, fact.contestation_s, 0, confirmed, outputs, outputs, Layered())
+    past = (Past(confirmed.snapshot.content, ()),)
+    return Head(fact.head, fact.parties, fact.contestation_s, 0, confirmed, outputs, outputs, Layered(), past)

@@ -20,15 +20,15 @@ from hydra_sync.head.events import (
     SnapshotRequested,
     reason,
 )
-from hydra_sync.head.evolving import all_applied
+from hydra_sync.head.evolving import all_applied, marked
 from hydra_sync.head.judging import judge_waiting, reject_gone
 from hydra_sync.head.ledger import Bad, Missing, Transaction, Trial, TxId
 from hydra_sync.head.messages import AckSn, ReqSn, Signing
 from hydra_sync.head.snapshot import Content, holds, leader
-from hydra_sync.head.state import Head, Request
+from hydra_sync.head.state import Head, Past, Request
 from hydra_sync.identity import MemberKey
 
-__all__ = ["acknowledged", "advance", "contest", "posted", "signs"]
+__all__ = ["acknowledged", "advance", "contest", "posted", "posted_past", "signs"]
 
 
 def advance(draft: Draft, head_id: bytes) -> None:
@@ -81,13 +81,18 @@ def contest(draft: Draft, head_id: bytes) -> None:
 
 def posted(kind: str, head: Head) -> PostTx:
     """The event that has the confirmed snapshot posted to layer 1."""
-    snapshot = head.confirmed.snapshot
-    return PostTx(kind, head.id, snapshot.version, snapshot.number, snapshot.utxo_hash, head.confirmed.signatures, 0)
+    return posted_past(kind, head, Past(head.confirmed.snapshot.content, head.confirmed.signatures))
+
+
+def posted_past(kind: str, head: Head, past: Past) -> PostTx:
+    """The event that has a snapshot posted to layer 1, the last one or one before."""
+    content = past.content
+    return PostTx(kind, head.id, content.version, content.number, content.utxo_hash, past.signatures, 0)
 
 
 def _confirms(draft: Draft, head_id: bytes) -> bool:
     head = draft.head(head_id)
-    if head.round is None:
+    if head.round is None or draft.state.is_over(head_id):
         return False
     content = head.round.content
     signed = {ack.party for ack in head.acks if ack.content == content}
@@ -112,7 +117,7 @@ def _begins(draft: Draft, head_id: bytes) -> bool:
         draft.happens(SnapshotRefused(head_id, request.version, request.number, reason(why or "")))
         return True
     subset = all_applied(head, request.transactions)
-    dropped = () if subset else _dropped(draft, head, request, transactions)
+    dropped = b"" if subset else _dropped(draft, head, request, transactions)
     draft.happens(SnapshotRequested(head_id, request.version, request.number, dropped))
     if not subset:
         judge_waiting(draft, head_id)
@@ -132,7 +137,7 @@ def _wrong(draft: Draft, head: Head, transactions: list[Transaction]) -> str | N
     return None
 
 
-def _dropped(draft: Draft, head: Head, request: Request, transactions: list[Transaction]) -> tuple[TxId, ...]:
+def _dropped(draft: Draft, head: Head, request: Request, transactions: list[Transaction]) -> bytes:
     """Which of the local transactions do not apply after those of the request."""
     trial = Trial(draft.ledger, head.outputs.after(transactions))
     requested = frozenset(request.transactions)
@@ -141,7 +146,7 @@ def _dropped(draft: Draft, head: Head, request: Request, transactions: list[Tran
         pooled = head.pool.get(id_)
         if id_ not in requested and pooled is not None and trial.add(pooled.transaction) is not None:
             dropped.append(id_)
-    return tuple(dropped)
+    return marked(head.local, frozenset(dropped))
 
 
 def _promises(draft: Draft, head_id: bytes) -> None:
@@ -171,7 +176,11 @@ def _known(head: Head, party: MemberKey, number: int) -> list[tuple[Content, byt
     """What the party signed in this place, as far as it is remembered."""
     known = [(ack.content, ack.signature) for ack in head.acks if ack.party == party and ack.content.number == number]
     place = head.parties.index(party)
-    known += [(past.content, past.signatures[place]) for past in head.past if past.content.number == number]
+    known += [  # nobody signs the first
+        (past.content, past.signatures[place])
+        for past in head.past
+        if past.content.number == number and past.signatures
+    ]
     return known
 
 

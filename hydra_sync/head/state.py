@@ -13,7 +13,7 @@ from typing import Final
 
 from hydra_sync.head.answers import Status
 from hydra_sync.head.commands import Point
-from hydra_sync.head.events import PostTx
+from hydra_sync.head.events import Equivocated, PostTx
 from hydra_sync.head.layered import Layered
 from hydra_sync.head.ledger import Outputs, Transaction, TxId
 from hydra_sync.head.snapshot import Content, Snapshot
@@ -116,8 +116,6 @@ class Early:
     author: MemberKey
     head: bytes
     content: tuple[object, ...]
-    nth: int
-    """How many its author had said so, this one included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +135,10 @@ class Head:
     fates: Layered[tuple[int, int]]
     """Of each confirmed transaction its arrival, and the number of its snapshot."""
     past: tuple[Past, ...] = ()
-    """The last few snapshots, this one included: who signs another in their place is caught."""
+    """The last few snapshots, this one included: who signs another in their place is caught.
+
+    And the head may be closed with one of them, which is then fanned out.
+    """
 
     pool: Layered[Pooled] = field(default_factory=Layered)
     arrivals: int = 0
@@ -162,6 +163,10 @@ class Head:
     """The last snapshot that this node signed."""
     requested: int = 0
     """The last snapshot that this node requested."""
+    equivocations: tuple[Equivocated, ...] = ()
+    """The last few: who signed two contents for one place, and both signatures."""
+    postponed: bool = False
+    """Transactions are to be judged, at the next alarm: there were too many for one input."""
 
     @property
     def number(self) -> int:
@@ -212,11 +217,23 @@ class State:
     early: tuple[Early, ...] = ()
     posts: tuple[PostTx, ...] = ()
     """To be posted to layer 1, which has not moved since."""
+    alarms: int = 0
+    """How often work was gone on with: each alarm that is asked for is another one."""
 
     @property
     def stage(self) -> Stage:
         """Where layer 1 stands."""
         return self.stages[-1]
+
+    def is_over(self, named: bytes) -> bool:
+        """Whether layer 1 contests nothing in this head any more: what is not confirmed now never is.
+
+        A head that confirmed more would have other outputs than those that layer 1 pays out.
+        """
+        status = self.stage.status
+        if self.stage.head == named:
+            return status in (Status.FANOUT_POSSIBLE, Status.FINAL)
+        return any(head.id == named for head in self.heads[:-1])
 
     def head(self, named: bytes) -> Head | None:
         """The head with this id, if it is known."""
@@ -232,9 +249,19 @@ class State:
         """The head that transactions and snapshots are for."""
         return self.current if self.stage.status is Status.OPEN else None
 
+    def waits(self, named: bytes) -> bool:
+        """Whether what is said of this head now has to wait: it is not open here, or what came before waits still."""
+        return self.head(named) is None or any(early.head == named for early in self.early)
+
+    @property
+    def unfinished(self) -> tuple[bytes, ...]:
+        """The heads that have more to do than one input was allowed to."""
+        early = {early.head for early in self.early}
+        return tuple(head.id for head in self.heads if head.postponed or head.id in early)
+
     def with_head(self, head: Head) -> State:
         """This state with the head as it is now."""
         heads = tuple([head if each.id == head.id else each for each in self.heads])
         return State(  # with every event: no `replace`
-            self.stages, self.point, heads, self.over, self.early, self.posts
+            self.stages, self.point, heads, self.over, self.early, self.posts, self.alarms
         )

@@ -49,11 +49,14 @@ class FileChain:
 
     async def after(self, point: Point) -> Sequence[Line]:
         """What happened after ``point``, at least one thing. Raises `UsageError` if that was never on this chain."""
-        while True:
-            chain = await trio.to_thread.run_sync(self._look)
-            if lines := chain.lines[chain.after(point) :]:
-                return lines
+        while not (lines := await self.known(point)):  # noqa: ASYNC110  other processes do not tell
             await trio.sleep(POLL_S)
+        return lines
+
+    async def known(self, point: Point) -> Sequence[Line]:
+        """What has happened after ``point`` so far. Raises `UsageError` if that was never on this chain."""
+        chain = await trio.to_thread.run_sync(self._look)
+        return chain.lines[chain.after(point) :]
 
     def roll_back(self, count: int) -> Line:
         """Take back the last ``count`` blocks. Raises `UsageError`."""

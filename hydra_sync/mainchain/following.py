@@ -2,6 +2,9 @@
 
 An observation is recorded with its point, so that a restart goes on behind the last one. A post is in the state
 until layer 1 has answered it: whoever starts again sees what is still to be posted, and a chain takes it once.
+
+Nothing is posted before all was observed that is on layer 1 already: what was decided before a restart may have
+been answered since. An old Init would open a second head, which nobody wants.
 """
 
 from __future__ import annotations
@@ -30,6 +33,9 @@ class Mainchain(Protocol):
     async def after(self, point: Point) -> Sequence[Line]:
         """What happened after ``point``, in order, at least one thing: waits until there is one."""
 
+    async def known(self, point: Point) -> Sequence[Line]:
+        """What has happened after ``point`` so far, in order; nothing if nothing has."""
+
 
 def _ignore(_: str) -> None:
     pass
@@ -41,24 +47,33 @@ async def drive(runtime: Runtime[State], chain: Mainchain, *, tell: Callable[[st
     Raises `UsageError` where the chain is another one than the head has followed so far.
     """
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_observe, runtime, chain, tell)
-        nursery.start_soon(_post, runtime, chain, tell)
+        caught_up = trio.Event()
+        nursery.start_soon(_observe, runtime, chain, tell, caught_up)
+        nursery.start_soon(_post, runtime, chain, tell, caught_up)
 
 
-async def _observe(runtime: Runtime[State], chain: Mainchain, tell: Callable[[str], None]) -> None:
+async def _observe(
+    runtime: Runtime[State], chain: Mainchain, tell: Callable[[str], None], caught_up: trio.Event
+) -> None:
     point = runtime.state.point
     while True:
-        for line in await chain.after(point):
+        lines = await chain.known(point)
+        if not lines:
+            caught_up.set()
+            lines = await chain.after(point)
+        for line in lines:
             point = line.point
             try:
                 await runtime.submit(line.content)
             except RejectedError as error:
                 tell(f"{line.fact[0]} of slot {line.point.slot} was passed over: {error}")
             except MachineError:
+                caught_up.set()
                 return
 
 
-async def _post(runtime: Runtime[State], chain: Mainchain, tell: Callable[[str], None]) -> None:
+async def _post(runtime: Runtime[State], chain: Mainchain, tell: Callable[[str], None], caught_up: trio.Event) -> None:
+    await caught_up.wait()
     done: tuple[PostTx, ...] = ()
     while runtime.failure is None:
         posts = runtime.state.posts
@@ -70,6 +85,8 @@ async def _post(runtime: Runtime[State], chain: Mainchain, tell: Callable[[str],
         # What leaves this node is stable: no crash may take back the decision to post.
         await runtime.node.wait_stable(runtime.node.status().me.log.tip.next_seq - 1)
         for post in fresh:
+            if post not in runtime.state.posts:
+                continue  # layer 1 has moved meanwhile
             why = await chain.post(post)
             if why is not None:
                 tell(f"layer 1 refused {post.kind}: {why}")

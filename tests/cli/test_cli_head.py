@@ -83,6 +83,26 @@ def test_pay_be_killed_look_back_and_close(home: Path, cli: Cli, start: Start) -
     assert "leave out --check" in cli("replay", *of("bob"), "alice", "--check").err
 
 
+def test_a_snapshot_is_taken_from_one_node_to_another_by_hand(home: Path, cli: Cli, start: Start) -> None:
+    """What `head snapshot` prints is what a head takes, as it is, and only whole."""
+    heads = begin(cli, start)
+    heads["alice"].write(new_tx(1, 1, 3))
+    for head in heads.values():
+        head.until('"SnapshotConfirmed"')
+    line = cli("head", "snapshot", *of("alice")).out
+    assert cli("head", "snapshot", *of("bob")).out == line
+    assert line.count("\n") == 1
+    heads["bob"].write(line)
+    assert json.loads(heads["bob"].until('"SnapshotSideLoaded"'))["number"] == 1
+    command = json.loads(line)
+    command["snapshot"]["outputs"].pop()
+    heads["bob"].write(json.dumps(command) + "\n")
+    assert "another snapshot 1 than ours" in heads["bob"].until('"CommandFailed"')
+    for head in heads.values():
+        head.signal(signal.SIGTERM)
+        assert head.wait() == 0
+
+
 def test_mistakes_are_named(home: Path, cli: Cli, start: Start) -> None:
     """Each wrong call or line says what is wrong, and what would be right; the head goes on."""
     result = cli("head", "run", *of("alice"), "--chain", "none.jsonl")

@@ -110,7 +110,7 @@ HISTORY: tuple[Record, ...] = (
     Heard(PLACE, ("ReqTx", b"h", TX[1]), 0),
     Decided(("TxWaiting", b"h", IDS[1], "why")),
     Heard(PLACE, ("ReqSn", b"h", 0, 1, (IDS[0],)), 0),
-    Decided(("SnapshotRequested", b"h", 0, 1, ())),
+    Decided(("SnapshotRequested", b"h", 0, 1, b"")),
 )
 
 

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from hydra_sync.encoding import encode
 from hydra_sync.head import HeadLimits, HeadMachine, Ledger, SimpleLedger
 from hydra_sync.head.messages import is_message
 from hydra_sync.head.simple_tx import simple_ref
 from hydra_sync.head.state import Confirmed, Head, State
 from hydra_sync.identity import MemberKey, SigningKey
-from hydra_sync.machine import Command, Decided, Heard, Input, Place, Record, RejectedError
+from hydra_sync.limits import BODY_BYTES_MAX
+from hydra_sync.machine import Alarm, Command, Decided, Heard, Input, Place, Record, RejectedError, entry_value
 
 HEAD = b"a head's id"
 Content = tuple[object, ...]
@@ -41,7 +43,10 @@ class Node:
     def takes(self, cause: Input) -> list[Content]:
         """Decide, record and fold; what was decided."""
         contents = [content for content in self.machine.decide(self.state, cause) if isinstance(content, tuple)]
-        for record in (cause, *(Decided(content) for content in contents)):
+        records = (cause, *(Decided(content) for content in contents))
+        size = sum(len(encode(entry_value(record))) + 5 for record in records)
+        assert size <= BODY_BYTES_MAX - 16, f"{size:,} bytes for one input are more than a batch holds"
+        for record in records:
             self.records.append(record)
             self.state = self.machine.evolve(self.state, record)
         return contents
@@ -161,10 +166,21 @@ class Network:
     def settle(self, random: Random | None = None) -> None:
         """Deliver everything, in a random order, or round robin."""
         steps = 0
+        self.wake()
         while todo := self.possible():
             self.hears(*(random.choice(todo) if random else todo[steps % len(todo)]))
+            self.wake()
             steps += 1
             assert steps < 100_000, "the network does not fall silent"
+
+    def wake(self) -> None:
+        """Bring the alarms that are asked for, once for each time, until there are none."""
+        for node in (node for node in range(len(self.nodes)) if node not in self.down):
+            rung: int | None = None
+            while (due := self.nodes[node].machine.alarm_us(self.nodes[node].state)) is not None:
+                assert due != rung, "an alarm is brought once for each time that it is asked for"
+                rung = due
+                self.takes(node, Alarm(due))
 
     def _check(self, node: int, said: Sequence[Content]) -> None:
         """What must never happen: two snapshots in one place, or two signatures."""

@@ -98,7 +98,7 @@ def test_decisions_that_no_head_made_are_refused_and_unknown_names_change_nothin
     for event in (TxApplied(HEAD, name), TxWaiting(HEAD, name, ""), TxRejected(HEAD, name, "", 1)):
         assert node.machine.evolve(node.state, Decided(content_of(event))) == node.state
     events: tuple[tuple[object, ...], ...] = (
-        content_of(SnapshotRequested(b"x", 0, 1, ())),
+        content_of(SnapshotRequested(b"x", 0, 1, b"")),
         ReqSn(b"x", 0, 1, ()).content(),
         ("HeardEarly", HEAD),
     )

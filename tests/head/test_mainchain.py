@@ -205,6 +205,83 @@ def test_a_fanout_needs_the_outputs_of_the_snapshot_that_closed() -> None:
     assert "whose outputs are not here" in (network.tries(0, "Fanout") or "")
 
 
+def nearly_confirmed() -> Network:
+    """All have signed snapshot 1, no node has heard all of it, and the head was closed with snapshot 0."""
+    network = Network(2)
+    network.asks(0, "NewTx", LEFT)
+    while not all(any(content[0] == "AckSn" for content in log) for log in network.logs):
+        network.hears(
+            *next(
+                pair
+                for pair in network.possible()
+                if network.logs[pair[1]][network.heard[pair[0]][pair[1]]][0] != "AckSn"
+            )
+        )
+    assert [network.head(node).number for node in range(2)] == [0, 0]
+    network.observe("HeadClosed", HEAD, 0, 100)
+    return network
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_nothing_is_confirmed_any_more_once_the_head_can_be_fanned_out(final: bool) -> None:
+    """Nobody could fan out what layer 1 has: each would have other outputs. After a rollback it is contested."""
+    network = nearly_confirmed()
+    network.observe(*FACTS[ReadyToFanout])
+    if final:
+        network.observe(*FACTS[FannedOut])
+    network.settle()
+    assert [network.head(node).number for node in range(2)] == [0, 0]
+    if not final:
+        assert network.asks(0, "Fanout")[0][:5] == ("PostTx", "Fanout", HEAD, 0, 0)
+    decided = network.asks(0, "Observed", (2, b"block"), ("RolledBack",))
+    assert [content[0] for content in decided] == ["Followed", "SnapshotConfirmed", "PostTx"]
+    assert decided[2][1:5] == ("Contest", HEAD, 0, 1)
+
+
+def test_a_head_closed_with_an_older_snapshot_than_ours_is_fanned_out_with_that_one() -> None:
+    """The contest came too late on every node."""
+    network = nearly_confirmed()
+    opening = network.head(0).confirmed.snapshot.utxo_hash
+    network.settle()
+    assert [network.head(node).number for node in range(2)] == [1, 1]
+    network.observe(*FACTS[ReadyToFanout])
+    for node in range(2):
+        assert network.asks(node, "Fanout") == [("PostTx", "Fanout", HEAD, 0, 0, opening, (), 0)]
+
+
+def test_what_others_closed_with_can_be_side_loaded_to_contest_or_to_fan_out() -> None:
+    """A node that never heard the last signature is given the snapshot by hand."""
+    for late in (False, True):
+        network = Network(2)
+        network.asks(0, "NewTx", LEFT)
+        while network.head(0).number == 0:
+            network.hears(*next(pair for pair in network.possible() if pair[0] == 0 or network.head(1).acked == 0))
+        assert network.head(1).number == 0
+        mine = network.head(0)
+        load = ("SideLoadSnapshot", 0, 1, mine.confirmed.snapshot.transactions, mine.outputs.pairs())
+        network.observe("HeadClosed", HEAD, int(late), 100)
+        if late:
+            network.observe(*FACTS[ReadyToFanout])
+            assert "side-load" in (network.tries(1, "Fanout") or "")
+        decided = network.asks(1, *load, mine.confirmed.signatures)
+        assert network.head(1).confirmed == mine.confirmed
+        assert [content[1] for content in decided if content[0] == "PostTx"] == ([] if late else ["Contest"])
+        if late:
+            assert network.asks(1, "Fanout")[0][:5] == ("PostTx", "Fanout", HEAD, 0, 1)
+
+
+def test_only_the_snapshot_that_layer_1_pays_out_is_side_loaded_then() -> None:
+    """Another one would be of no use, and hide that."""
+    network = Network(1)
+    network.asks(0, "NewTx", LEFT)
+    network.settle()
+    mine = network.head(0)
+    network.observe("HeadClosed", HEAD, 0, 100)
+    network.observe(*FACTS[ReadyToFanout])
+    load = ("SideLoadSnapshot", 0, 1, mine.confirmed.snapshot.transactions, mine.outputs.pairs())
+    assert "closed with snapshot 0" in (network.tries(0, *load, mine.confirmed.signatures) or "")
+
+
 def test_init_posts_the_parties_in_their_order() -> None:
     """The order decides who leads; this node is one of them."""
     network = Network(2, opened=False)

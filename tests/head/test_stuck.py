@@ -368,8 +368,8 @@ def test_what_a_dropped_transaction_held_is_free_for_others() -> None:
     assert [LEDGER.shown(id_)[0] for id_ in network.head(1).local] == ["3"]
     request = ("ReqSn", HEAD, 0, 1, (LEDGER.read(requested).id,))
     decided = network.takes(1, heard(network.parties[0], request))
-    assert tags(decided) == ["SnapshotRequested", "TxApplied", "Signing"]
-    assert decided[0][4] == (LEDGER.read(rival).id,), "which of its local ones were dropped is told"
+    assert tags(decided) == ["SnapshotRequested", "TxWaiting", "TxApplied", "Signing"]
+    assert decided[1][2] == LEDGER.read(rival).id, "which of its local ones were dropped is told"
     assert [LEDGER.shown(id_)[0] for id_ in network.head(1).local] == ["4", "5"]
 
 
@@ -384,5 +384,10 @@ def test_however_many_a_party_signed_the_one_that_is_awaited_counts() -> None:
         ack = AckSn(HEAD, other, KEYS[1].sign(other.signable(HEAD)))
         decided = network.takes(0, heard(network.parties[1], ack.content()))
         assert tags(decided) == [["PartySigned"], ["Equivocated", "PartySigned"], ["Equivocated"]][number]
+    node = network.nodes[0]
+    named = node.machine.answers(node.state).equivocations
+    assert [(each.party, each.number, each.first[0]) for each in named] == [(KEYS[1].member.hex(), 1, "00" * 32)] * 2
+    assert [each.second[0] for each in named] == ["01" * 32, "02" * 32]
+    assert node.machine.thaw(node.machine.freeze(node.state)) == node.state
     network.settle()
     assert [network.head(node).number for node in range(2)] == [1, 1]
