@@ -62,8 +62,9 @@ def test_pay_be_killed_look_back_and_close(home: Path, cli: Cli, start: Start) -
     heads["bob"].write('{"tag": "Close"}\n')
     heads["alice"].until("ReadyToFanout")
     heads["alice"].write('{"tag": "Fanout"}\n')
-    for head in heads.values():
+    for head in heads.values():  # all of them first: what one tells is stable only while the other runs
         head.until("HeadIsFinalized")
+    for head in heads.values():
         head.signal(signal.SIGTERM)
         assert head.wait() == 0
 
