@@ -218,4 +218,4 @@ def test_a_mistyped_scenario_is_looked_for_in_all_modules() -> None:
     """Whichever it was meant to be from."""
     done = run(python("-m", "simulations", "run", "wiped_autor"))
     assert done.returncode == 2
-    assert "did you mean wiped_author?" in done.stderr
+    assert "did you mean wiped_author" in done.stderr
