@@ -11,10 +11,10 @@ import trio
 
 from hydra_sync.cli.live import read_live
 from hydra_sync.cli.options import json_option, node_options, repeat_options, take_config
-from hydra_sync.cli.read import open_read_only
 from hydra_sync.config import Config
 from hydra_sync.disk import lock_holder
 from hydra_sync.epoch import answers_needed
+from hydra_sync.node import open_read_only
 from hydra_sync.store import Store
 from hydra_sync.store.layout import LOCK
 

@@ -14,15 +14,15 @@ from hydra_sync.cli.answered import answer_lines, answers_json
 from hydra_sync.cli.head_demo import demo
 from hydra_sync.cli.head_run import run
 from hydra_sync.cli.head_values import side_load_json
-from hydra_sync.cli.machines import LEDGERS, history_of, machine_name, replica_of, stop_of
+from hydra_sync.cli.machines import LEDGERS, history_of, machine_name, stop_of
 from hydra_sync.cli.options import json_option, node_options, take_config
-from hydra_sync.cli.read import open_read_only
 from hydra_sync.config import Config
 from hydra_sync.errors import UsageError
 from hydra_sync.head import HeadMachine
 from hydra_sync.head.simple_tx import simple_ref
 from hydra_sync.head.state import State
 from hydra_sync.mainchain import FileChain
+from hydra_sync.node import open_read_only, replicas
 from hydra_sync.node.seams import wall_clock_us
 from hydra_sync.runtime import Folded, fold
 
@@ -79,7 +79,7 @@ async def _fold(config: Config, of: str | None, at: str | None) -> tuple[Folded[
         if name.removeprefix("head/") not in LEDGERS:
             raise UsageError(f"{config.alias(member)}'s log here holds no head: start one with: hydra-sync head run")
         machine = HeadMachine(member, LEDGERS[name.removeprefix("head/")]())
-        return await fold(machine, history_of(store, config, member, stop), replica_of(store, config)), machine, stop
+        return await fold(machine, history_of(store, config, member, stop), replicas(store, config)), machine, stop
 
 
 @head.group()

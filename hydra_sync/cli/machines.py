@@ -12,12 +12,11 @@ from hydra_sync.identity import MemberKey
 from hydra_sync.machine import Began, Machine
 from hydra_sync.node import Event
 from hydra_sync.node.reading import Events
-from hydra_sync.runtime import Read
 from hydra_sync.runtime.history import entered
 from hydra_sync.store import Store
 from hydra_sync.tutorial import ReplicatedMap
 
-__all__ = ["LEDGERS", "find_machine", "history_of", "machine_name", "replica_of", "stop_of"]
+__all__ = ["LEDGERS", "find_machine", "history_of", "machine_name", "stop_of"]
 
 LEDGERS: Final[Mapping[str, Callable[[], Ledger]]] = {"conway": UtxoLedger, "simple": SimpleLedger}
 
@@ -60,16 +59,6 @@ async def stop_of(store: Store, config: Config, member: MemberKey, at: str | Non
 def history_of(store: Store, config: Config, member: MemberKey, stop: int) -> AsyncIterator[Event]:
     """The events of a member's log before ``stop``."""
     return Events(store.log(member), config.alias(member), 0, stop)
-
-
-def replica_of(store: Store, config: Config) -> Read:
-    """What members' logs hold here, for what was heard."""
-
-    def read(member: MemberKey, start: int) -> AsyncIterator[Event]:
-        log = store.log(member)
-        return Events(log, config.alias(member), start, max(start, log.tip.next_seq))
-
-    return read
 
 
 async def machine_name(store: Store, config: Config, member: MemberKey) -> str | None:

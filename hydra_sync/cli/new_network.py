@@ -12,13 +12,12 @@ import trio
 
 from hydra_sync.checkpoint import Checkpoint, parse_checkpoint
 from hydra_sync.cli.options import json_option, node_options, repeat_options, take_config
-from hydra_sync.cli.read import open_read_only
 from hydra_sync.config import Config, load_config
 from hydra_sync.disk import RealDisk, lock_holder
 from hydra_sync.errors import FormatError, StoreLockedError, UsageError
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import CHECKPOINT_STATE_BYTES_MAX
-from hydra_sync.node import create_store
+from hydra_sync.node import create_store, open_read_only
 from hydra_sync.store import position_of, read_checkpoint_file
 from hydra_sync.store.layout import CHECKPOINT, LOCK
 

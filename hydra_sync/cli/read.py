@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import click
@@ -13,15 +11,14 @@ import trio
 from hydra_sync.cli.options import json_option, node_options, repeat_options, take_config
 from hydra_sync.cli.values import event_json, event_line
 from hydra_sync.config import Config
-from hydra_sync.disk import RealDisk
 from hydra_sync.errors import StoreDamagedError, UnavailableError, UsageError
 from hydra_sync.limits import UINT_MAX
+from hydra_sync.node import open_read_only
 from hydra_sync.node.reading import Events
-from hydra_sync.node.seams import wall_clock_us
 from hydra_sync.ranges import SeqRange
-from hydra_sync.store import Log, Store, open_store
+from hydra_sync.store import Log
 
-__all__ = ["follow", "open_read_only", "read"]
+__all__ = ["follow", "read"]
 
 POLL_S: Final = 0.2  # a node does not tell us of its appends; its files do
 
@@ -57,22 +54,6 @@ def follow(log: str, start: int, as_json: bool, **options: Any) -> None:
         trio.run(_follow, config, log, start, as_json)
     except* KeyboardInterrupt:
         pass
-
-
-@asynccontextmanager
-async def open_read_only(config: Config) -> AsyncIterator[Store]:
-    """The node's store, looked at without touching it."""
-    async with open_store(
-        RealDisk(),
-        config.persistence_dir.absolute(),
-        members=config.keys,
-        network=config.network_id,
-        key=None,
-        wall_clock=wall_clock_us,
-        holder="reader",
-        read_only=True,
-    ) as store:
-        yield store
 
 
 async def _read(config: Config, log: str, start: int, stop: int | None, as_json: bool) -> None:

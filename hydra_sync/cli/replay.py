@@ -10,13 +10,13 @@ import click
 import trio
 
 from hydra_sync.cli.exits import EXIT_DAMAGED
-from hydra_sync.cli.machines import find_machine, history_of, machine_name, replica_of, stop_of
+from hydra_sync.cli.machines import find_machine, history_of, machine_name, stop_of
 from hydra_sync.cli.options import json_option, node_options, take_config
 from hydra_sync.cli.progress import progress_bar
-from hydra_sync.cli.read import open_read_only
 from hydra_sync.config import Config
 from hydra_sync.errors import UsageError
 from hydra_sync.machine import state_hash
+from hydra_sync.node import open_read_only, replicas
 from hydra_sync.runtime import Replayed, fold, replay_check
 
 __all__ = ["replay"]
@@ -58,7 +58,7 @@ async def _replay(config: Config, log: str | None, at: str | None, check: bool) 
         if name is None:
             raise UsageError(f"no machine has written into {config.alias(member)}'s log, as far as it is here")
         machine = find_machine(name, config, member)
-        own, contents = history_of(store, config, member, stop), replica_of(store, config)
+        own, contents = history_of(store, config, member, stop), replicas(store, config)
         fields: dict[str, Any] = {"machine": name, "log": config.alias(member), "next_seq": stop}
         if not check:
             progress = (await fold(machine, own, contents)).progress

@@ -14,11 +14,11 @@ from rich.text import Text
 
 from hydra_sync.cli.live import read_live
 from hydra_sync.cli.options import json_option, node_options, take_config
-from hydra_sync.cli.read import open_read_only
 from hydra_sync.config import Config
 from hydra_sync.disk import lock_holder
 from hydra_sync.errors import UnavailableError
 from hydra_sync.identity import MemberKey
+from hydra_sync.node import open_read_only
 from hydra_sync.node.checkpoints import differences, origin
 from hydra_sync.store import Store, first_event
 

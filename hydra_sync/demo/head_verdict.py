@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,16 +11,11 @@ from hydra_sync.config import Config
 from hydra_sync.demo.head_story import Told
 from hydra_sync.demo.naive import Naive, apply_all, outputs_hash
 from hydra_sync.demo.wallets import Wallets
-from hydra_sync.disk import RealDisk
 from hydra_sync.errors import HydraSyncError
 from hydra_sync.head import Answers, HeadMachine, UtxoLedger
-from hydra_sync.identity import MemberKey
 from hydra_sync.machine import Progress, replay
-from hydra_sync.node import Event
-from hydra_sync.node.reading import Events
-from hydra_sync.node.seams import wall_clock_us
+from hydra_sync.node import open_read_only, replicas
 from hydra_sync.runtime.history import Contents, entered
-from hydra_sync.store import open_store
 
 __all__ = ["Figures", "HeadVerdict", "figures", "judge_head"]
 
@@ -198,21 +193,8 @@ async def _fold(config: Config, directory: Path) -> tuple[Answers, Naive]:
     """The answers of a store's own log, by the head's machine and by the second fold."""
     machine = HeadMachine(config.key.member, UtxoLedger())
     naive = Naive()
-    async with open_store(
-        RealDisk(),
-        directory,
-        members=config.keys,
-        network=config.network_id,
-        key=None,
-        wall_clock=wall_clock_us,
-        holder="verdict",
-        read_only=True,
-    ) as store:
-
-        def read(member: MemberKey, start: int) -> AsyncIterator[Event]:
-            log = store.log(member)
-            return Events(log, config.alias(member), start, max(start, log.tip.next_seq))
-
+    async with open_read_only(config, directory) as store:
+        read = replicas(store, config)
         progress, contents = Progress(machine.start, {}), Contents(read)
         async for event in read(config.key.member, 0):
             if (found := entered(event)) and (record := await contents.resolve(found.entry)):

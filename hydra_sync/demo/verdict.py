@@ -6,7 +6,6 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from hydra_sync.chain import EMPTY, Tip, link
@@ -17,8 +16,8 @@ from hydra_sync.epoch import check_epoch
 from hydra_sync.errors import HydraSyncError
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import DATA_BYTES_TARGET
-from hydra_sync.node.seams import wall_clock_us
-from hydra_sync.store import Log, Store, open_store, verify_log
+from hydra_sync.node import open_read_only
+from hydra_sync.store import Log, verify_log
 from hydra_sync.store.layout import LogPlace
 
 __all__ = ["Finding", "Verdict", "judge"]
@@ -76,7 +75,7 @@ async def judge(configs: Mapping[str, Config], submitted: Mapping[str, Sequence[
         due = {member.key: [encode_event(item) for item in submitted[member.alias]] for member in config.members}
         contents: list[_Content] = []
         try:
-            async with _open(config) as store:
+            async with open_read_only(config) as store:
                 for author in due:
                     contents.append(await _read(config, store.log(author)))  # noqa: PERF401  kept if a later one fails
         except HydraSyncError as error:
@@ -98,19 +97,6 @@ class _Content:
     digest: str = ""
     tip: Tip = EMPTY
     damage: str | None = None
-
-
-def _open(config: Config) -> AbstractAsyncContextManager[Store]:
-    return open_store(
-        RealDisk(),
-        config.persistence_dir.absolute(),
-        members=config.keys,
-        network=config.network_id,
-        key=None,
-        wall_clock=wall_clock_us,
-        holder="verdict",
-        read_only=True,
-    )
 
 
 async def _read(config: Config, log: Log) -> _Content:
