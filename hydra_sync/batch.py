@@ -103,8 +103,7 @@ class SignedHeader:
 
     def verify(self, network: NetworkId, author: MemberKey) -> None:
         """Raise `SignatureError` unless ``author`` signed this header for ``network``."""
-        payload, signature = envelope.split(self.cose)
-        verify(author, _signed_bytes(network, author, payload), signature)
+        _verify(self.cose, network, author)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +140,7 @@ class Batch:
 
     def verify(self, network: NetworkId, author: MemberKey) -> None:
         """Raise `SignatureError` unless ``author`` signed this batch for ``network``."""
-        payload, signature = envelope.split(self.cose)
-        verify(author, _signed_bytes(network, author, payload), signature)
+        _verify(self.cose, network, author)
 
 
 def body_size(events: Sequence[bytes]) -> int:
@@ -222,6 +220,11 @@ def parse_batches(data: bytes) -> Iterator[Batch]:
             raise FormatError("the bytes end inside a batch record")
         yield parse_batch(data[offset : offset + size])
         offset += size
+
+
+def _verify(cose: bytes, network: NetworkId, author: MemberKey) -> None:
+    payload, signature = envelope.split(cose)
+    verify(author, _signed_bytes(network, author, payload), signature)
 
 
 def _signed_bytes(network: NetworkId, author: MemberKey, payload: bytes) -> bytes:

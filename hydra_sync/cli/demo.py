@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import json
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from hydra_sync.cli.demo_home import demo_home
 from hydra_sync.cli.exits import EXIT_DAMAGED
 from hydra_sync.cli.options import json_option
 from hydra_sync.demo.picture import Picture, verdict_lines, verdict_table
@@ -60,13 +60,7 @@ def demo(
     """
     submitted = _submitted(count, transactions)
     console = Console(stderr=as_json)
-    with ExitStack() as stack:
-        if directory is None:
-            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hydra-sync-demo-")))
-        elif directory.exists() and any(directory.iterdir()):
-            raise UsageError(f"{directory} is not empty: name a new directory with --dir")
-        else:
-            home = directory
+    with demo_home(directory) as home:
         picture, outcome = _watch(console, home, submitted, rate)
     console.print(_verdict(outcome))
     if directory is not None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hydra_sync.cli.demo_home import demo_home
 from hydra_sync.cli.exits import EXIT_DAMAGED
 from hydra_sync.cli.options import json_option
 from hydra_sync.cli.progress import progress_bar
@@ -24,7 +23,6 @@ from hydra_sync.config import load_config
 from hydra_sync.demo.head_story import Told, tell_head_story
 from hydra_sync.demo.head_verdict import Figures, HeadVerdict, figures, judge_head
 from hydra_sync.demo.wallets import Wallets, generate, read_wallets
-from hydra_sync.errors import UsageError
 
 __all__ = ["demo"]
 
@@ -49,13 +47,7 @@ def demo(count: int, transactions: Path | None, no_kills: bool, directory: Path 
     """
     wallets = read_wallets(transactions) if transactions else generate(count)
     console = Console(stderr=as_json)
-    with ExitStack() as stack:
-        if directory is None:
-            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hydra-sync-head-")))
-        elif directory.exists() and any(directory.iterdir()):
-            raise UsageError(f"{directory} is not empty: name a new directory with --dir")
-        else:
-            home = directory
+    with demo_home(directory) as home:
         told = _watch(console, home, wallets, kills=not no_kills)
         configs = {name: load_config(home / f"{name}.toml") for name in told.nodes}
         verdict = trio.run(judge_head, configs, told, wallets)
