@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -100,9 +101,9 @@ class Least:
         """Which file of a peer holds our log: its own comes first there, then the others in order."""
         return 1 + [other for other in ALL if other != at].index(author)
 
-    async def tell_all(self, message: object) -> None:
+    async def tell_all(self, message: Callable[[MemberKey], Message]) -> None:
         for peer in self.names:
-            await self.send(peer, message(peer))  # type: ignore[operator]
+            await self.send(peer, message(peer))
 
     async def send(self, peer: MemberKey, message: Message) -> None:
         stream, turn = self.streams[peer]

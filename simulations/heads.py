@@ -15,14 +15,14 @@ from hydra_sync.head.ledger import Outputs, Trial, TxId, judged
 from hydra_sync.head.simple_tx import simple_ref, simple_transaction
 from hydra_sync.head.snapshot import Content
 from hydra_sync.head.state import Head, State
-from hydra_sync.mainchain import DevChain, Line, drive
+from hydra_sync.mainchain import DevChain, Line, PolledChain, drive
 from hydra_sync.runtime import Runtime
 from hydra_sync.testing.cluster import Cluster
 from hydra_sync.testing.invariant import InvariantError
 from hydra_sync.testing.signals import sometimes
 from hydra_sync.testing.simulate import simulate
 from simulations.invariants import FEATURES
-from simulations.machines import FEW, Machines, checkpoints_after
+from simulations.machines import FEW, Machines
 
 __all__ = ["head"]
 
@@ -42,8 +42,10 @@ _open_again = sometimes("a head is open again after a rollback", cluster=True)
 _many = sometimes("a snapshot confirms several transactions", cluster=True)
 
 
-class WorldChain:
+class WorldChain(PolledChain):
     """The development chain, outside of all hosts: no fault reaches it."""
+
+    poll_s = POLL_S
 
     def __init__(self, cluster: Cluster) -> None:
         self.chain = DevChain(tuple((bytes(simple_ref(number)), b"") for number in OPENING))
@@ -78,11 +80,6 @@ class WorldChain:
     def roll_back(self, count: int) -> None:
         self.chain.lines.append(self.chain.roll_back(count))
 
-    async def after(self, point: Point) -> Sequence[Line]:
-        while not (lines := await self.known(point)):  # noqa: ASYNC110  a chain is polled
-            await trio.sleep(POLL_S)
-        return lines
-
     async def known(self, point: Point) -> Sequence[Line]:
         await trio.lowlevel.checkpoint()
         if (due := self.chain.tick(self.now_us)) is not None:
@@ -93,7 +90,7 @@ class WorldChain:
 class Heads:
     """The heads of a cluster, their clients, and what must hold of them."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, *, checkpoint_bytes_min: int) -> None:
         self.cluster = cluster
         self.chain = WorldChain(cluster)
         configs = {alias: member.config for alias, member in cluster.members.items()}
@@ -102,6 +99,7 @@ class Heads:
             cluster,
             lambda alias: HeadMachine(configs[alias].key.member, LEDGER, configs[alias].key),
             self._follow_chain,
+            checkpoint_bytes_min,
         )
         self.answered: dict[TxId, bytes] = {}
         self.known: dict[TxId, bytes] = {}
@@ -274,20 +272,19 @@ class Heads:
 @simulate(swarm=SMALL, features=FEATURES, restart="prove")
 async def head(cluster: Cluster) -> None:
     """Clients pay through all members while everything happens, disks lost included; then the head is closed."""
-    heads = Heads(cluster)
     dice = cluster.world.random("clients")
-    with checkpoints_after(dice.pick(CHECKPOINT_BYTES)):
-        await heads.open()
-        async with trio.open_nursery() as nursery:
-            async with cluster.faults():
-                with trio.move_on_after(cluster.setup.seconds):
-                    while True:
-                        nursery.start_soon(heads.pay)
-                        await trio.sleep(dice.below(1000) / 1000)
-                        heads.check()
-            nursery.cancel_scope.cancel()
-        await cluster.settle(core=cluster.aliases)
-        await heads.end()
-        for alias in cluster.aliases:
-            await heads.machines.check_log(alias)
-        cluster.check_all()
+    heads = Heads(cluster, checkpoint_bytes_min=dice.pick(CHECKPOINT_BYTES))
+    await heads.open()
+    async with trio.open_nursery() as nursery:
+        async with cluster.faults():
+            with trio.move_on_after(cluster.setup.seconds):
+                while True:
+                    nursery.start_soon(heads.pay)
+                    await trio.sleep(dice.below(1000) / 1000)
+                    heads.check()
+        nursery.cancel_scope.cancel()
+    await cluster.settle(core=cluster.aliases)
+    await heads.end()
+    for alias in cluster.aliases:
+        await heads.machines.check_log(alias)
+    cluster.check_all()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final, Generic, TypeVar
 
@@ -13,8 +12,7 @@ from hydra_sync import Node
 from hydra_sync.errors import StoreError
 from hydra_sync.machine import Machine, MachineError, RejectedError, state_hash
 from hydra_sync.ranges import SeqRange
-from hydra_sync.runtime import Runtime, open_machine, replay_check
-from hydra_sync.runtime import runtime as runtimes
+from hydra_sync.runtime import CHECKPOINT_BYTES_MIN, Runtime, open_machine, replay_check
 from hydra_sync.testing.cluster import Cluster
 from hydra_sync.testing.faults import At, Wipe
 from hydra_sync.testing.host import HostDiedError
@@ -25,7 +23,7 @@ from hydra_sync.testing.swarm import SURVIVABLE, Swarm
 from hydra_sync.tutorial import Bank, Entries, ReplicatedMap
 from simulations.invariants import FEATURES
 
-__all__ = ["Machines", "bank", "checkpoints_after", "replicated_map", "wiped_map"]
+__all__ = ["Machines", "bank", "replicated_map", "wiped_map"]
 
 S = TypeVar("S")
 
@@ -42,17 +40,6 @@ _settled = sometimes("a command is answered", cluster=True)
 _from_checkpoint = sometimes("a machine begins from a checkpoint", cluster=True)
 
 
-@contextmanager
-def checkpoints_after(size: int) -> Iterator[None]:
-    """In this block machines write a checkpoint after so many bytes of log: short runs restart from one, too."""
-    usual = runtimes.CHECKPOINT_BYTES_MIN
-    runtimes.CHECKPOINT_BYTES_MIN = size  # type: ignore[misc]  # final for everybody else; one world runs at a time
-    try:
-        yield
-    finally:
-        runtimes.CHECKPOINT_BYTES_MIN = usual  # type: ignore[misc]
-
-
 async def _nothing(_: object) -> None:
     pass
 
@@ -65,18 +52,22 @@ class Machines(Generic[S]):
         cluster: Cluster,
         make: Callable[[str], Machine[S]],
         beside: Callable[[Runtime[S]], Awaitable[None]] = _nothing,
+        checkpoint_bytes_min: int = CHECKPOINT_BYTES_MIN,
     ) -> None:
         self.cluster = cluster
         self.make = make
         self._beside = beside
+        self._checkpoint_bytes_min = checkpoint_bytes_min
         self._runtimes: dict[str, tuple[int, Runtime[S]]] = {}
         cluster.install(self._run)
 
     async def _run(self, cluster: Cluster, alias: str, node: Node) -> None:
         host = cluster.members[alias].host
-        async with open_machine(node, self.make(alias), wall_clock=host.wall_clock) as runtime:
+        async with open_machine(
+            node, self.make(alias), wall_clock=host.wall_clock, checkpoint_bytes_min=self._checkpoint_bytes_min
+        ) as runtime:
             self._runtimes[alias] = host.incarnation, runtime
-            _from_checkpoint(runtime._folded.checkpoint_bytes > 0)  # noqa: SLF001  nobody else asks
+            _from_checkpoint(runtime.folded.checkpoint_bytes > 0)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._beside, runtime)
                 while runtime.failure is None:

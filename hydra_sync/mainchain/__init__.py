@@ -2,6 +2,6 @@
 
 from hydra_sync.mainchain.dev_chain import DevChain, Line
 from hydra_sync.mainchain.file_chain import FileChain
-from hydra_sync.mainchain.following import Mainchain, drive
+from hydra_sync.mainchain.following import Mainchain, PolledChain, drive
 
-__all__ = ["DevChain", "FileChain", "Line", "Mainchain", "drive"]
+__all__ = ["DevChain", "FileChain", "Line", "Mainchain", "PolledChain", "drive"]

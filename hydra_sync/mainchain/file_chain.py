@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 import trio
 
@@ -21,14 +21,15 @@ from hydra_sync.errors import FormatError, UsageError
 from hydra_sync.head.commands import Point
 from hydra_sync.head.events import PostTx
 from hydra_sync.mainchain.dev_chain import DevChain, Line
+from hydra_sync.mainchain.following import PolledChain
 
 __all__ = ["FileChain"]
 
-POLL_S: Final = 0.05  # other processes do not tell us when they add a block
 
-
-class FileChain:
+class FileChain(PolledChain):
     """A chain in the file ``path``; ``wall_clock`` gives microseconds since 1970."""
+
+    poll_s = 0.05  # other processes do not tell us when they add a block
 
     def __init__(self, path: Path, wall_clock: Callable[[], int]) -> None:
         self._path = path
@@ -46,12 +47,6 @@ class FileChain:
     async def post(self, post: PostTx) -> str | None:
         """Put a transaction on the chain; why it was refused, if it was. Raises `UsageError` for no chain."""
         return await trio.to_thread.run_sync(self._post, post)
-
-    async def after(self, point: Point) -> Sequence[Line]:
-        """What happened after ``point``, at least one thing. Raises `UsageError` if that was never on this chain."""
-        while not (lines := await self.known(point)):  # noqa: ASYNC110  other processes do not tell
-            await trio.sleep(POLL_S)
-        return lines
 
     async def known(self, point: Point) -> Sequence[Line]:
         """What has happened after ``point`` so far. Raises `UsageError` if that was never on this chain."""

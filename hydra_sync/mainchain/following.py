@@ -9,8 +9,9 @@ been answered since. An old Init would open a second head, which nobody wants.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import trio
 
@@ -21,7 +22,7 @@ from hydra_sync.machine import MachineError, RejectedError
 from hydra_sync.mainchain.dev_chain import Line
 from hydra_sync.runtime import Runtime
 
-__all__ = ["Mainchain", "drive"]
+__all__ = ["Mainchain", "PolledChain", "drive"]
 
 
 class Mainchain(Protocol):
@@ -35,6 +36,22 @@ class Mainchain(Protocol):
 
     async def known(self, point: Point) -> Sequence[Line]:
         """What has happened after ``point`` so far, in order; nothing if nothing has."""
+
+
+class PolledChain(ABC):
+    """A layer 1 that tells nobody when something happens: it is asked again and again."""
+
+    poll_s: ClassVar[float]
+
+    @abstractmethod
+    async def known(self, point: Point) -> Sequence[Line]:
+        """As `Mainchain.known`."""
+
+    async def after(self, point: Point) -> Sequence[Line]:
+        """As `Mainchain.after`."""
+        while not (lines := await self.known(point)):  # noqa: ASYNC110  there is no event for it
+            await trio.sleep(self.poll_s)
+        return lines
 
 
 def _ignore(_: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, Generic, Literal, TypeVar
 
@@ -31,7 +31,7 @@ from hydra_sync.runtime.history import heard_of
 from hydra_sync.runtime.turns import Done, Turn, Waiting, command, encoded
 from hydra_sync.tasks import Signal, leaves, open_tasks
 
-__all__ = ["Outputs", "Runtime", "open_machine"]
+__all__ = ["CHECKPOINT_BYTES_MIN", "Outputs", "Runtime", "open_machine"]
 
 S = TypeVar("S")
 
@@ -56,9 +56,12 @@ class Runtime(Generic[S]):
         wall_clock: Callable[[], int],
         outputs: Outputs,
         observe: Callable[[int, Group[S]], None],
+        checkpoint_bytes_min: int,
     ) -> None:
         self.node: Final = node
         self.machine: Final = machine
+        self.folded: Final = folded
+        """What it began from."""
         self.changed: Final = Signal()
         """The state has changed, or the machine has failed."""
         self.failure: MachineError | None = None
@@ -68,10 +71,10 @@ class Runtime(Generic[S]):
         self.deaf: Final[dict[MemberKey, str]] = {}
         """Logs that cannot be heard now, and why."""
         self._progress = folded.progress
-        self._folded = folded
         self._wall_clock = wall_clock
         self._outputs = outputs
         self._observe = observe
+        self._checkpoint_bytes_min = checkpoint_bytes_min
         self._next: Waiting | None = None
         self._open: dict[Waiting, None] = {}
         """Commands that somebody waits for."""
@@ -159,9 +162,9 @@ class Runtime(Generic[S]):
 
     async def _commit(self, turns: trio.MemoryReceiveChannel[Turn[S]]) -> None:
         """Make turns durable, in order, and only then show what they lead to."""
-        if not self._folded.began:
+        if not self.folded.began:
             await self._append([encoded(entry_value(Began(self.machine.name)))])
-        since, checkpoint_bytes = self._folded.tail_bytes, self._folded.checkpoint_bytes
+        since, checkpoint_bytes = self.folded.tail_bytes, self.folded.checkpoint_bytes
         async for turn in turns:
             if turn.events:
                 seq = await self._append(turn.events)
@@ -172,7 +175,7 @@ class Runtime(Generic[S]):
                     seq += len(group.records)
                 self.changed.fire()
                 since += sum(map(len, turn.events))
-            if since >= max(CHECKPOINT_BYTES_MIN, CHECKPOINT_SHARE * checkpoint_bytes):
+            if since >= max(self._checkpoint_bytes_min, CHECKPOINT_SHARE * checkpoint_bytes):
                 state = self._progress.encode(self.machine)
                 await self._append([encoded(entry_value(part)) for part in split_checkpoint(state)])
                 since, checkpoint_bytes = 0, len(state)
@@ -256,21 +259,23 @@ async def open_machine(
     wall_clock: Callable[[], int] = wall_clock_us,
     outputs: Outputs = "stable",
     observe: Callable[[int, Group[S]], None] = _ignore,
+    checkpoint_bytes_min: int = CHECKPOINT_BYTES_MIN,
 ) -> AsyncIterator[Runtime[S]]:
     """Rebuild the machine's state from the node's logs, and run it until the block ends.
 
     Waits until the node may append (`Node.wait_started`), and for what was heard before and its replicas have
     lost since. Commands are answered when what they led to is ``outputs``. ``wall_clock`` gives microseconds
     since 1970. ``observe`` is called with each input that became durable, what was decided, and the seq of its
-    record. Raises `UnavailableError` if the node's copy of what was heard is damaged, and `MachineError` if the
-    log is another machine's.
+    record. Checkpoints are at least ``checkpoint_bytes_min`` of log apart. Raises `UnavailableError` if the node's
+    copy of what was heard is damaged, and `MachineError` if the log is another machine's.
     """
     if node.machine is not None:
         raise UsageError(f"machine {node.machine!r} runs on this node already: a log is one machine's")
     node.machine = machine.name
     try:
         await node.wait_started()
-        runtime = Runtime(node, machine, await _fold(node, machine), wall_clock, outputs, observe)
+        folded = await _fold(node, machine)
+        runtime = Runtime(node, machine, folded, wall_clock, outputs, observe, checkpoint_bytes_min)
         async with open_tasks() as nursery:
             nursery.start_soon(runtime.run)
             yield runtime
@@ -284,8 +289,12 @@ async def _fold(node: Node, machine: Machine[S]) -> Folded[S]:
     stop = node.status().me.log.tip.next_seq
     # What was heard was heard: a fork that was proven since does not take it out of the state.
     contents = partial(node.follow, delivery="eager", beyond_fork=True)
-    for _ in range(ATTEMPTS - 1):
-        with suppress(UnavailableError):  # a disk may fail once
+    attempt = 1
+    while True:
+        try:
             return await fold_from_checkpoint(machine, partial(node.read, me), stop, contents)
+        except UnavailableError:  # a disk may fail once
+            if attempt == ATTEMPTS:
+                raise
+        attempt += 1
         await trio.sleep(AGAIN_S)
-    return await fold_from_checkpoint(machine, partial(node.read, me), stop, contents)

@@ -67,7 +67,7 @@ def _memo(parse: Callable[P, T]) -> Callable[P, T]:
     def parse_once(*args: P.args, **kwargs: P.kwargs) -> T:
         data = args[0]
         small = isinstance(data, bytes) and len(data) <= _PARSED_BYTES_MAX
-        return known(*args, **kwargs) if small else parse(*args, **kwargs)  # type: ignore[arg-type]
+        return known(*args, **kwargs) if small else parse(*args, **kwargs)  # type: ignore[arg-type]  # a cache asks for more
 
     return parse_once
 

@@ -168,6 +168,7 @@ class SimSocket(trio.socket.SocketType):
             self._open()
         if end.error:
             raise _error(end.error)
+        # The parameter is as wide as trio's; what is no buffer is refused by `memoryview`.
         part = data if type(data) is bytes and len(data) <= room else bytes(memoryview(data)[:room])  # type: ignore[arg-type]
         end.send(part)
         await self._engine.perhaps_yield()

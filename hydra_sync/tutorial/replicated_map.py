@@ -74,6 +74,9 @@ class ReplicatedMap:
 
     def thaw(self, frozen: object) -> Entries:
         try:
-            return {key: Entry(clock, author, value) for key, clock, author, value in frozen}  # type: ignore[attr-defined]
+            match frozen:
+                case tuple(entries):
+                    return {key: Entry(clock, author, value) for key, clock, author, value in entries}
         except (TypeError, ValueError) as error:
             raise FormatError(f"this is no map: {error}") from error
+        raise FormatError("this is no map")

@@ -239,13 +239,10 @@ async def test_an_alarm_comes_when_it_is_due_and_is_recorded(make_network: Netwo
     assert alarms[0].now_us >= 100_000
 
 
-async def test_a_checkpoint_and_its_tail_are_the_whole_log(
-    make_network: NetworkMaker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_checkpoint_and_its_tail_are_the_whole_log(make_network: NetworkMaker) -> None:
     """The fold from the last checkpoint, of any size, is the fold of everything; it reads the tail only."""
-    monkeypatch.setattr(runtime_module, "CHECKPOINT_BYTES_MIN", 1 << 20)
     network = make_network("alice")
-    async with network.node("alice") as alice, open_machine(alice, Counter()) as a:
+    async with network.node("alice") as alice, open_machine(alice, Counter(), checkpoint_bytes_min=1 << 20) as a:
         for _ in range(12):
             await a.submit(b"x" * 300_000)
         await until(lambda: len(a.state) == 24, "everything to be heard")
@@ -264,14 +261,11 @@ async def test_a_checkpoint_and_its_tail_are_the_whole_log(
         assert (checked.difference, checked.checkpoints > 1, checked.progress) == (None, True, whole.progress)
 
 
-async def test_a_checkpoint_comes_when_it_is_worth_it(
-    make_network: NetworkMaker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_checkpoint_comes_when_it_is_worth_it(make_network: NetworkMaker) -> None:
     """Not before so much of the log, and so many times the one before, was written since; a restart counts on."""
-    monkeypatch.setattr(runtime_module, "CHECKPOINT_BYTES_MIN", 2_000)
     network = make_network("alice")
     for _ in range(4):
-        async with network.node("alice") as alice, open_machine(alice, Counter()) as a:
+        async with network.node("alice") as alice, open_machine(alice, Counter(), checkpoint_bytes_min=2_000) as a:
             for _ in range(10):
                 await a.submit(bytes(100))
     async with network.node("alice") as alice:
