@@ -14,6 +14,7 @@ from typing import Final
 import trio
 
 from hydra_sync import Node, Seams, open_node
+from hydra_sync.epoch import answers_needed, majority
 from hydra_sync.errors import StoreError
 from hydra_sync.sync import OwnLogTaken
 from hydra_sync.testing import MS, SECOND, US
@@ -396,6 +397,42 @@ async def same_number(cluster: Cluster, dice: Stream) -> None:
     _write(cluster, dice, author)
     await _some_time(cluster, dice, 2)
     await _end(cluster)
+
+
+@_story(nodes=(4, 7))
+async def gone_for_good(cluster: Cluster, dice: Stream) -> None:
+    """As many members as may be are gone for good, the author among them, when most of the rest have promised it more.
+
+    What it wrote is stable, and few of those who are left saw that: the others have it only staged, under a
+    promise to a start that never ends.
+    """
+    names = list(cluster.aliases)
+    dice.shuffle(names)
+    author, names = names[0], names[1:]
+    late = [names.pop() for _ in range(answers_needed(len(cluster.aliases)) - 1)]
+    others_gone = len(cluster.aliases) - majority(len(cluster.aliases)) - 1
+    gone, holders = names[:others_gone], names[others_gone:]
+    await _some_time(cluster, dice)
+    _part(cluster, [author, *names], late)
+    await cluster.write(author, count=dice.between(1, 3))
+    stop, cursors = cluster.ledger.acknowledged_last[author], cluster.ledger.uniform_cursors
+    await cluster.until(lambda: all(cursors[one, author] >= stop for one in holders), "it to be stable")
+    _part(cluster, [author], names)
+    _heal(cluster, [author], late)
+    cluster.crash(author)
+    await _some_time(cluster, dice)
+    cluster.restart(author)
+    await _wait_up(cluster, author)
+
+    def promised() -> bool:
+        node = cluster.node(author)
+        return node is not None and set(late) <= set(node.status().start.promised)
+
+    await cluster.until(promised, f"{author} to be promised an epoch")
+    for one in dice.pick(([author, *gone], [*gone, author])):
+        cluster.retire(one)
+        await _some_time(cluster, dice)
+    await _end(cluster, [*holders, *late])
 
 
 @_story(nodes=(4, 4))

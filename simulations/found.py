@@ -19,6 +19,7 @@ __all__ = [
     "answers_find_another_way",
     "author_with_a_hole",
     "breaker_is_not_courted",
+    "delivered_and_restarted",
     "crowd_after_a_pause",
     "later_epoch_as_long_as_ours",
     "orphans_are_told_at_once",
@@ -175,6 +176,30 @@ async def later_epoch_as_long_as_ours(cluster: Cluster) -> None:
     await cluster.run_for(1)
     await cluster.settle(core=cluster.aliases)
     cluster.check_all()
+
+
+@simulate(nodes=5, swarm=CALM, features=FEATURES, restart="prove")
+async def delivered_and_restarted(cluster: Cluster) -> None:
+    """What a member delivered before it was restarted reaches the others, though who else held it is gone for good.
+
+    Found by thinking about `gone_for_good`: its node does not know any more that it is stable; its application does.
+    """
+    world, cursors = cluster.world, cluster.ledger.uniform_cursors
+    await cluster.run_for(1)
+    _part(world, ["n0", "n1", "n2"], ["n3", "n4"])
+    await cluster.write("n0")
+    await cluster.until(lambda: cursors["n2", "n0"] == 2, "it to be stable")
+    _part(world, ["n0"], ["n1", "n2"])
+    _part(world, ["n1"], ["n2"])
+    for late in ("n3", "n4"):
+        world.link("n0", late).heal()
+        world.link(late, "n0").heal()
+    cluster.inject([Crash(At(0), "n0", SECOND), Crash(At(0), "n2", SECOND)])
+    await cluster.run_for(5)
+    for one in ("n0", "n1"):
+        cluster.retire(one)
+    world.network.repair()
+    await cluster.until(lambda: cursors["n3", "n0"] == cursors["n4", "n0"] == 2, "all who are left to deliver it")
 
 
 @simulate(swarm=CALM, features=FEATURES, restart="prove")

@@ -211,9 +211,9 @@ def _resume_behind_the_cursor(patches: Patches) -> None:
     follow = Node.follow
 
     def late(
-        self: Node, log: str | bytes, start: int = 0, *, delivery: Delivery = "uniform", epochs: bool = False
+        self: Node, log: str | bytes, start: int = 0, *, delivery: Delivery = "uniform", **options: bool
     ) -> object:
-        return follow(self, log, start + 1 if start else 0, delivery=delivery, epochs=epochs)
+        return follow(self, log, start + 1 if start else 0, delivery=delivery, **options)
 
     patches.set(Node, "follow", late)
 

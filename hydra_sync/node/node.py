@@ -121,6 +121,7 @@ class Node:
         start: int = 0,
         *,
         delivery: Delivery = "uniform",
+        resumes: bool = False,
         epochs: bool = False,
         beyond_fork: bool = False,
     ) -> AsyncIterator[Event]:
@@ -129,7 +130,8 @@ class Node:
         With ``uniform`` delivery an event comes when it is stable, durable on a majority: no crash can
         take it back, and every correct node delivers it. With ``eager`` delivery it comes when it is
         durable here, and may have to be taken back: then `OrphanedError` is raised, and following goes
-        on from its ``start``. ``epochs`` as in `read`. Raises `ForkedError`
+        on from its ``start``. ``epochs`` as in `read`. Who says ``resumes`` has taken all before ``start`` by uniform
+        delivery: so it is stable, which nobody else may know after a restart, if its author is gone. Raises `ForkedError`
         where the author signed two histories, unless the one that is here is wanted ``beyond_fork``, by who
         has taken it before that was known; and `UnavailableError` for what this node cannot supply.
         """
@@ -138,6 +140,8 @@ class Node:
         if delivery == "uniform":
             stable = engine.replicator.agreement.stability.stable
             reach = Stable(lambda: stable.get(member, 0), engine.stable_changed)
+            if resumes:
+                engine.perform(engine.replicator.agreement.taken(member, start))
         alias, orphaned = self.config.alias(member), engine.orphaned[member]
         forked_at = (lambda: None) if beyond_fork else partial(engine.replicator.forks.position, member)
         return Events(

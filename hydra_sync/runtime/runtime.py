@@ -217,7 +217,7 @@ class Runtime(Generic[S]):
         start = self._progress.heard.get(member, 0)
         while member not in self._progress.forked:
             try:
-                async for event in self.node.follow(member, start):
+                async for event in self.node.follow(member, start, resumes=True):
                     self.deaf.pop(member, None)
                     start = event.seq + 1
                     heard = heard_of(event)

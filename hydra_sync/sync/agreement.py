@@ -153,15 +153,20 @@ class Agreement:
         if starting is not None and starting.asks:
             effects.append(Send(session.link, self._ask(now) if starting.number == 0 else starting.prepare(now)))
         if self.stability.stable.get(self.me) and self.stability.authors_word_matters:
-            effects.append(Send(session.link, self.word()))
+            effects.append(Send(session.link, self.word(self.me)))
+        for log in self.stability.stable:
+            effects += self._tell_of(log, session)
         return effects
 
     def parted(self, peer: MemberKey) -> list[Effect]:
         """A member is not connected any more, and perhaps was not when it asked: others may reach it, or not."""
-        if peer in self._nodes or not self._is_waited_for(peer):
+        if peer in self._nodes:
             return []
+        effects = self._tell_all_of(peer) + self.restable(peer)
+        if not self._is_waited_for(peer):
+            return effects
         said = (self._prepares[peer], *self._answers_for(peer))
-        return [effect for message in said for effect in self._pass_on(message, None)]
+        return effects + [effect for message in said for effect in self._pass_on(message, None)]
 
     def tips(self, session: Session, tip: LogTip, now: float) -> list[Effect]:
         """A member's node shows what it holds of a log."""
@@ -189,10 +194,13 @@ class Agreement:
         tip = self._held[log].tip
         if tip.next_seq <= self.stability.stable.get(log, 0):
             return []  # all that we hold is
-        reach = self.stability.update(tip, self.shown(log), self._forked_at(log))
+        is_silent = self._is_silent(log)
+        reach = self.stability.update(tip, self.shown(log), self._forked_at(log), is_silent=is_silent)
         if reach is None:
             return []
         effects: list[Effect] = [BecameStable(log, reach)]
+        if is_silent:
+            effects += self._tell_all_of(log)
         if log == self.me and self.stability.authors_word_matters:
             for link in self._nodes.values():
                 self._sessions[link].word_due = True
@@ -258,9 +266,15 @@ class Agreement:
         return [*(self._show(self.me) if was_ready else ()), *self._tell_all(again)]
 
     def stable(self, session: Session, message: Stable) -> list[Effect]:
-        """An author's word about its own log."""
-        self.stability.told(session.peer, message.epoch, message.next_seq)
-        return self.restable(session.peer)
+        """A member's word about its own log, or about that of another."""
+        self._require_member(message.log)
+        self.stability.told(session.peer, message.log, message.epoch, message.next_seq)
+        return self.restable(message.log)
+
+    def taken(self, log: MemberKey, next_seq: int) -> list[Effect]:
+        """Our application took a log, when it was stable, up to here, which this process need not know."""
+        self.stability.taken(log, next_seq)
+        return self.restable(log)
 
     def persisted(self, log: MemberKey, standing: Standing) -> list[Effect]:
         """A `Persist` is done: what waited for it can be said."""
@@ -397,9 +411,28 @@ class Agreement:
         """Our word about all logs counts otherwise than it did: for the others, and for ourselves."""
         return [effect for log in self._held for effect in (*self._show(log), *self.restable(log))]
 
-    def word(self) -> Stable:
-        """What we say of our own log."""
-        return Stable(self._held[self.me].tip.epoch, self.stability.stable.get(self.me, 0))
+    def word(self, log: MemberKey) -> Stable:
+        """What we say of a log."""
+        return Stable(log, self._held[log].tip.epoch, self.stability.stable.get(log, 0))
+
+    def _is_silent(self, log: MemberKey) -> bool:
+        """Whether the author of a log is not here to say how far it is stable, or does not know."""
+        link = self._nodes.get(log)
+        shown = self._sessions[link].counted.get(log) if link is not None else None
+        return log != self.me and (shown is None or shown.state is not LogState.OK)
+
+    def _tell_of(self, log: MemberKey, session: Session) -> list[Effect]:
+        """Tell one member how far the log of another is stable, where that one does not."""
+        stable = self.stability.stable.get(log, 0)
+        if session.peer == log or stable <= session.told_stable.get(log, 0):
+            return []
+        if not self._is_silent(log) or self._forked_at(log) is not None:
+            return []
+        session.told_stable[log] = stable
+        return [Send(session.link, self.word(log))]
+
+    def _tell_all_of(self, log: MemberKey) -> list[Effect]:
+        return [effect for link in self._nodes.values() for effect in self._tell_of(log, self._sessions[link])]
 
     def _require_member(self, member: MemberKey) -> None:
         if member not in self._held:

@@ -352,7 +352,7 @@ class Replicator:
             return Tips(False, logs)
         if session.word_due:
             session.word_due = False
-            return self.agreement.word()
+            return self.agreement.word(self.me)
         return None
 
     # Messages

@@ -50,6 +50,8 @@ class Session:
     """When the peer was last told of some."""
     word_due: bool = False
     """Whether the peer is to be told how far our own log is stable."""
+    told_stable: dict[MemberKey, int] = field(default_factory=dict)
+    """How far the peer was told that logs of others are stable."""
     tips_sent: bool = False
     introduced: bool = False
     """Whether the peer's full tips have come."""

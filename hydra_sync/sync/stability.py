@@ -6,7 +6,9 @@ and Ousterhout, "In Search of an Understandable Consensus Algorithm", 5.4.2).
 
 An author counts the receipts for its own log and tells the result. Uniform delivery is promised for
 correct authors, so its word is enough, and saves the others from telling each other. Where the author
-is not there, they count themselves.
+is not there, they count themselves, and tell each other: whose receipts one of them has seen may be gone
+for good, and what the others have got since they promised the author an epoch, which it never began, is
+only staged, and counts for nobody. So the word of any one of them is taken, as its receipt would be.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from hydra_sync.wire import LogState, LogTip
 __all__ = ["Stability"]
 
 _NOBODY: Final[Mapping[MemberKey, LogTip]] = {}
+_NOTHING: Final[Mapping[MemberKey, tuple[int, int]]] = {}
 
 
 class Stability:
@@ -33,6 +36,10 @@ class Stability:
         self._others_needed = majority(members) - 1
         self._receipts: dict[MemberKey, dict[MemberKey, LogTip]] = {}
         self._words: dict[MemberKey, tuple[int, int]] = {}
+        self._hearsay: dict[MemberKey, dict[MemberKey, tuple[int, int]]] = {}
+        """By log and who says it: the word of members about logs of others."""
+        self._taken: dict[MemberKey, int] = {}
+        """What the application took of each log when it was stable, in an earlier process."""
 
     @property
     def authors_word_matters(self) -> bool:
@@ -43,14 +50,24 @@ class Stability:
         """``peer`` itself shows what of it counts."""
         self._receipts.setdefault(tip.log, {})[peer] = tip
 
-    def told(self, author: MemberKey, epoch: int, next_seq: int) -> None:
-        """The author says how far its log is stable."""
-        self._words[author] = epoch, next_seq
+    def told(self, peer: MemberKey, log: MemberKey, epoch: int, next_seq: int) -> None:
+        """A member says how far a log is stable, its own or another."""
+        if peer == log:
+            self._words[log] = epoch, next_seq
+        elif log != self._me:
+            self._hearsay.setdefault(log, {})[peer] = epoch, next_seq
 
-    def update(self, tip: Tip, mine: LogTip, forked_at: int | None = None) -> int | None:
+    def taken(self, log: MemberKey, next_seq: int) -> None:
+        """Our application took a log, when it was stable, up to here."""
+        self._taken[log] = max(next_seq, self._taken.get(log, 0))
+
+    def update(
+        self, tip: Tip, mine: LogTip, forked_at: int | None = None, *, is_silent: bool = False
+    ) -> int | None:
         """The end of what is stable of a log that we hold up to ``tip``, if that is news; ``mine`` is what we show.
 
-        Nothing is stable where the author signed two histories.
+        Others are believed about it where its author ``is_silent``. Nothing is stable where the author signed two
+        histories.
         """
         log = mine.log
         known = self.stable.get(log, 0)
@@ -70,6 +87,12 @@ class Stability:
         epoch, told = self._words.get(log, (0, 0))
         if epoch == tip.epoch:
             reach = max(reach, told)
+        if is_silent and not is_forked:
+            for epoch, told in self._hearsay.get(log, _NOTHING).values():
+                if epoch == tip.epoch:
+                    reach = max(reach, told)
+        if log in self._taken and mine.state is LogState.OK:
+            reach = max(reach, self._taken[log])
         reach = min(reach, tip.next_seq if forked_at is None else min(tip.next_seq, forked_at))
         if reach <= known:
             return None

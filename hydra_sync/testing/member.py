@@ -247,7 +247,7 @@ class Member:
         while True:
             cursor = ledger.uniform_cursors[self.alias, log]
             try:
-                async for event in node.follow(log, cursor, epochs=True):
+                async for event in node.follow(log, cursor, resumes=True, epochs=True):
                     self._deliver(ledger.fold(self.alias, log, event, uniform=True))
             except OrphanedError as error:
                 for unstable in self.cluster.invariants.unstable:

@@ -463,19 +463,23 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Stable:
-    """An author's word that its own log is durable on a majority up to ``next_seq``, counted in ``epoch``."""
+    """A member's word that a log, its own or another, is durable on a majority up to ``next_seq``.
+
+    ``epoch`` is that of the tip of the log where it was counted.
+    """
 
     TYPE: ClassVar[int] = 14
+    log: MemberKey
     epoch: int
     next_seq: int
 
     def fields(self) -> tuple[object, ...]:
-        return (self.epoch, self.next_seq)
+        return (self.log, self.epoch, self.next_seq)
 
     @classmethod
     def parse(cls, fields: tuple[object, ...]) -> Self:
-        epoch, next_seq = sized_array(fields, 2)
-        return cls(uint(epoch), uint(next_seq))
+        log, epoch, next_seq = sized_array(fields, 3)
+        return cls(MemberKey(byte_string(log, size=KEY_BYTES)), uint(epoch), uint(next_seq))
 
 
 Message = (

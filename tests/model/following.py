@@ -742,7 +742,7 @@ class Follower:
             if to is not self.witness(who):
                 to.told(self.witness(who).me, shown)
             elif self.author.replicator.agreement.stability.stable.get(self.log):
-                to.told(self.log, say=[self.author.replicator.agreement.word()])
+                to.told(self.log, say=[self.author.replicator.agreement.word(self.log)])
 
     # Comparing
 

@@ -512,6 +512,10 @@ class Rig:
         self.say(number, hello(self.network))
         return self.show(number, shown or {}, full=True)
 
+    def leave(self, number: int) -> list[Effect]:
+        """The connection of this number is gone."""
+        return self.core.disconnect(number, "gone", self.now)
+
     def show(self, number: int, shown: dict[int, Sequence[Batch] | LogTip], *, full: bool = False) -> list[Effect]:
         """The peer on link ``number`` shows these logs."""
         from hydra_sync.wire import Tips

@@ -104,7 +104,7 @@ def test_nothing_else_escapes(data: bytes, number: int, log: int, witness: int, 
             Promise(one.members[log], one.members[witness], data),
             Refuse(one.members[log], one.members[witness], number, data),
             Refuse(one.members[log], one.members[witness], number),
-            Stable(number, number),
+            Stable(one.members[log], number, number),
         )[kind]
         effects = one.say(1, message)
         assert not [effect for effect in effects if isinstance(effect, Persist | BeginEpoch | BecameStable)]
@@ -121,15 +121,48 @@ def test_our_own_ballot_and_our_own_answer_mean_nothing_from_others() -> None:
 
 
 def test_a_word_reaches_only_as_far_as_we_hold() -> None:
-    """And counts only for the log of who says it."""
-    one = Rig(4)
-    log = make_log(one.keys[1], one.network, 3)
+    """And counts only in the epoch in which it was counted."""
+    log = Rig(4).log(1, 3)
     one = Rig(4, held={1: log})
+    author = one.members[1]
+    one.join(1, 1, {1: log})
+    assert one.say(1, Stable(author, 1, 3)) == []
+    assert BecameStable(author, 3) in one.say(1, Stable(author, 0, UINT_MAX))
+
+
+def test_others_are_believed_about_a_log_while_its_author_is_silent() -> None:
+    """Not while it is here and knows better, nor about our own log, and not in another epoch; nor is a stranger's."""
+    log = Rig(5).log(1, 3)
+    one = Rig(5, held={0: log, 1: log})
+    author = one.members[1]
     one.join(1, 1, {1: log})
     one.join(2, 2, {})
-    assert one.say(2, Stable(0, 3)) == []
-    assert one.say(1, Stable(1, 3)) == []
-    assert BecameStable(one.members[1], 3) in one.say(1, Stable(0, UINT_MAX))
+    assert one.say(2, Stable(author, 0, 2)) == []
+    assert one.say(2, Stable(one.members[0], 0, 3)) == []
+    assert faults(one.say(2, Stable(STRANGER, 0, 2)))
+    one.join(3, 3, {})
+    assert one.say(3, Stable(author, 1, 3)) == []
+    assert BecameStable(author, 2) in one.leave(1)
+    assert BecameStable(author, 3) in one.say(3, Stable(author, 0, 3))
+
+
+def test_others_are_not_believed_while_an_author_starts_only_because_it_is_connected() -> None:
+    """It does not know itself what is stable, and may never."""
+    log = Rig(5).log(1, 3)
+    one = Rig(5, held={1: log})
+    author = one.members[1]
+    one.join(1, 1, {1: LogTip(author, tip_of(log), state=LogState.RECOVERING)})
+    one.join(2, 2, {})
+    assert BecameStable(author, 3) in one.say(2, Stable(author, 0, 3))
+
+
+def test_nobody_is_believed_about_a_forked_log() -> None:
+    """Who holds another branch than ours would mislead us."""
+    log = Rig(5).log(1, 3)
+    one = Rig(5, held={1: log})
+    one.join(2, 2, {})
+    one.core.agreement.stability.told(one.members[2], one.members[1], 0, 3)
+    assert one.core.agreement.stability.update(tip_of(log), one.core.held[one.members[1]], 3, is_silent=True) is None
 
 
 def test_our_word_is_given_to_who_connects() -> None:
@@ -139,6 +172,36 @@ def test_our_word_is_given_to_who_connects() -> None:
     assert told(one.join(1, 1, {0: log}), Stable) == []
     one.join(2, 2, {0: log})
     assert told(one.join(3, 3, {}), Stable) == [3]
+
+
+def test_what_we_know_of_a_log_is_told_when_its_author_leaves() -> None:
+    """Once on each connection, and to who comes later; the author itself is not told."""
+    log = Rig(5).log(1, 3)
+    one = Rig(5, held={1: log})
+    author = one.members[1]
+    one.join(1, 1, {1: log})
+    one.join(2, 2, {1: log})
+    one.join(3, 3, {})
+    assert told(one.leave(1), Stable) == [2, 3]
+    (word,) = sends(one.join(4, 4, {}), Stable)
+    assert word == Stable(author, 0, 3)
+    assert told(one.say(2, Stable(author, 0, 3)), Stable) == []
+    back = one.join(5, 1, {1: LogTip(author, tip_of(log), state=LogState.RECOVERING)})
+    assert told(back, Stable) == []
+
+
+def test_what_our_application_took_is_stable() -> None:
+    """It outlives the process; of no more than we hold, and not where what we hold may be another branch."""
+    log = Rig(5).log(1, 3)
+    one = Rig(5, held={1: log})
+    author = one.members[1]
+    one.join(2, 2, {})
+    effects = one.core.agreement.taken(author, 2)
+    assert BecameStable(author, 2) in effects
+    assert sends(effects, Stable) == [Stable(author, 0, 2)]
+    assert BecameStable(author, 3) in one.core.agreement.taken(author, 9)
+    doubtful = Rig(5, held={1: log}, standings={1: Standing(amnesiac=True)})
+    assert doubtful.core.agreement.taken(author, 2) == []
 
 
 def test_a_claimed_epoch_of_our_log_pushes_our_ballot_only_so_far() -> None:

@@ -261,8 +261,8 @@ def test_what_the_older_process_calls_stable_hides_no_word_of_the_younger() -> N
         rig.say(number, hello(rig.network).of_start(start))
     rig.show(7, {}, full=True)
     rig.show(8, {A: log}, full=True)
-    rig.say(8, Stable(4, 1))
-    rig.say(7, Stable(1, 1))
+    rig.say(8, Stable(rig.members[A], 4, 1))
+    rig.say(7, Stable(rig.members[A], 1, 1))
     assert BecameStable(rig.members[A], 1) in rig.core.appended(rig.members[A], tip_of(log), rig.now)
 
 

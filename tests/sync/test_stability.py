@@ -98,7 +98,7 @@ def test_the_authors_own_tip_is_no_receipt() -> None:
 def test_the_authors_word_is_for_its_epoch() -> None:
     """It counts as far as we hold that epoch, and is told as news once."""
     stability = Stability(ME, 5)
-    stability.told(AUTHOR, 2, 7)
+    stability.told(AUTHOR, AUTHOR, 2, 7)
     assert stability.update(tip(9), MINE) is None
     assert stability.update(tip(3, epoch=2), MINE) == 3
     assert stability.update(tip(9, epoch=2), MINE) == 7

@@ -48,7 +48,7 @@ MESSAGES: list[Message] = [
     Pong(1),
     Goodbye(GoodbyeReason.CLOSING),
     Refuse(LOG, LOG, 1),
-    Stable(1, 2),
+    Stable(LOG, 1, 2),
 ]
 
 GREETING = {Hello: State.INTRODUCING, Goodbye: State.CLOSED}

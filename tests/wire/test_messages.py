@@ -72,7 +72,7 @@ def transcript() -> list[Message]:
         Pong(0),
         *(Goodbye(reason, "why \N{EM DASH} for people") for reason in GoodbyeReason),
         Refuse(ALICE, BOB, 9, b"\xd2\x84" + bytes(29)),
-        Stable(3, 500),
+        Stable(ALICE, 3, 500),
     ]
 
 
@@ -151,7 +151,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Prepare, members, st.binary(max_size=256)),
     st.builds(Promise, members, members, st.binary(max_size=256)),
     st.builds(Refuse, members, members, uints, st.binary(max_size=256)),
-    st.builds(Stable, uints, uints),
+    st.builds(Stable, members, uints, uints),
     fetches(),
     st.builds(Data, uints, st.binary(max_size=100)),
     st.builds(End, uints, uints, st.sampled_from(EndReason), uints),
