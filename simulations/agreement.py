@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import replace
-from typing import Final
+from typing import Final, get_args
 
 import trio
 
@@ -42,7 +42,7 @@ from hydra_sync.testing.simulate import Simulation, simulate
 from hydra_sync.testing.streams import Stream
 from hydra_sync.testing.swarm import Swarm
 from simulations.invariants import FEATURES
-from simulations.traitors import Past, bump_epochs, part_ways, spare_signatures
+from simulations.traitors import Lie, Past, bump_epochs, mislead, part_ways, spare_signatures
 
 __all__ = ["STORIES"]
 
@@ -630,6 +630,24 @@ async def two_faces(cluster: Cluster, dice: Stream) -> None:
     _nothing_stable_lost(cluster, author, past)
     if len(cluster.aliases) % 2 == 0:
         assert author not in cluster.ledger.disputed, f"two histories of {author} were delivered as stable"
+
+
+@_story(nodes=(4, 6))
+async def lying_witness(cluster: Cluster, dice: Stream) -> None:
+    """A member lies about an author's log, or refuses whatever it asks for: the others are enough for its start."""
+    author = _somebody(cluster, dice)
+    liar = _somebody(cluster, dice, author)
+    await _calm(cluster, dice, author)
+    lie: Lie = dice.pick(get_args(Lie))
+    cluster.byzantine(liar, mislead(member_key(author), lie))
+    await cluster.until(lambda: liar in cluster.connected(author), f"{liar} to be back")
+    fault: Fault = dice.pick((Wipe, Crash))(NOW, author, _down_ns(dice))
+    injector = cluster.inject([fault])
+    await cluster.until(lambda: sum(injector.injected.values()) > 0, "the fault")
+    _write(cluster, dice, author)
+    await _wait_up(cluster, author)
+    await cluster.until(lambda: not cluster.pending[author], f"{author} to start in spite of {liar}", within_s=120)
+    await _end(cluster, [alias for alias in cluster.aliases if alias != liar])
 
 
 @_story(nodes=(3, 5))

@@ -1,12 +1,14 @@
-"""Members that betray their own logs, which all others hold for real: they sign two histories, few of their
-records, or epochs that nobody granted. Runs in a world.
+"""Members that betray their own logs, which all others hold for real, or lie about that of another.
+
+They sign two histories, few of their records, or epochs that nobody granted; or say that they hold what they do
+not, and refuse what they might promise. Runs in a world.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import trio
 
@@ -16,7 +18,9 @@ from hydra_sync.encoding import decode, encode_event
 from hydra_sync.epoch import Answer, Ballot, Grant, answers_needed, epoch_event, open_answer
 from hydra_sync.errors import FormatError
 from hydra_sync.identity import MemberKey
-from hydra_sync.limits import START_ID_BYTES, STORE_ID_BYTES
+from hydra_sync.limits import HASH_BYTES, START_ID_BYTES, STORE_ID_BYTES
+from hydra_sync.node import Node
+from hydra_sync.sync import Effect, Send
 from hydra_sync.testing.cluster import Cluster
 from hydra_sync.testing.insider import HostileProgram, Insider, Wire, converse, serve
 from hydra_sync.testing.member import signing_key
@@ -30,10 +34,13 @@ from hydra_sync.wire import (
     Pong,
     Prepare,
     Promise,
+    Refuse,
     Tips,
 )
 
-__all__ = ["Past", "bump_epochs", "part_ways", "spare_signatures"]
+__all__ = ["Lie", "Past", "bump_epochs", "mislead", "part_ways", "spare_signatures"]
+
+Lie = Literal["holds more", "held more", "refuses", "refuses for all"]
 
 SIGNED_EACH: Final = 10
 
@@ -102,6 +109,66 @@ def spare_signatures(past: Past, *, events: int) -> HostileProgram:
         await insider.meet(talk)
 
     return program
+
+
+def mislead(log: MemberKey, lie: Lie) -> HostileProgram:
+    """Be a node like any other, but for one log: say, or only answer its author, that it holds more of it than there
+    is; refuse what its author asks for, perhaps in the names of all others, too.
+    """
+
+    async def program(insider: Insider) -> None:
+        async with insider.open_node() as node:
+            _Misleading(insider, node, log, lie)
+            await trio.sleep_forever()
+
+    return program
+
+
+class _Misleading:
+    """A node's word about one log, twisted where it is given."""
+
+    def __init__(self, insider: Insider, node: Node, log: MemberKey, lie: Lie) -> None:
+        self.me = insider.config.key.member
+        self.log = log
+        self.others = [name for name in insider.config.keys if name not in (log, self.me)]
+        self.core = node._engine.replicator  # noqa: SLF001  it is twisted inside
+        witness = self.core.agreement.witness
+        self.counted, self.prepare = witness.counted, witness.prepare
+        self.more = insider.dice.between(1, 5)
+        self.hash = insider.entropy(HASH_BYTES)
+        twisted: dict[Lie, dict[str, object]] = {
+            "holds more": {"counted": self.invent},
+            "held more": {"prepare": self.answer},
+            "refuses": {"prepare": self.refuse},
+            "refuses for all": {"prepare": self.refuse_for_all},
+        }
+        vars(witness).update(twisted[lie])
+
+    def invent(self, log: MemberKey, tip: Tip) -> Tip:
+        real = self.counted(log, tip)
+        return Tip(real.epoch, real.next_seq + self.more, self.hash) if log == self.log else real
+
+    def answer(self, log: MemberKey, signed: bytes, ballot: Ballot, tip: Tip) -> tuple[Message | None, list[Effect]]:
+        words = vars(self.core.agreement.witness)
+        words["counted"] = self.invent
+        try:
+            return self.prepare(log, signed, ballot, tip)
+        finally:
+            del words["counted"]
+
+    def refuse(self, log: MemberKey, signed: bytes, ballot: Ballot, tip: Tip) -> tuple[Message | None, list[Effect]]:
+        if log != self.log:
+            return self.prepare(log, signed, ballot, tip)
+        return Refuse(log, self.me, ballot.number + self.more), []
+
+    def refuse_for_all(
+        self, log: MemberKey, signed: bytes, ballot: Ballot, tip: Tip
+    ) -> tuple[Message | None, list[Effect]]:
+        said, effects = self.refuse(log, signed, ballot, tip)
+        if log != self.log or log not in self.core.nodes:
+            return said, effects
+        forged = [Refuse(log, other, ballot.number + self.more) for other in self.others]
+        return said, [Send(self.core.nodes[log], refusal) for refusal in forged]
 
 
 def _branch(insider: Insider, tip: Tip, word: str, events: int) -> list[Batch]:

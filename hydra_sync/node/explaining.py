@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from hydra_sync.node.status import MemberStatus, Status
 from hydra_sync.sync.starting import Phase
 
 __all__ = ["explain", "explain_start", "names"]
+
+_WITHOUT: Final = (
+    "Without one whose disk is lost for good: stop this node, and hydra-sync recover --accept-loss --without MEMBER; "
+    "what only that disk held is lost then"
+)
 
 
 def explain(status: Status) -> tuple[str, ...]:
@@ -25,9 +31,7 @@ def explain_start(status: Status) -> tuple[str, ...]:
     if start.phase == Phase.ASKING.value:
         return tuple(_asking(status))
     if start.phase == Phase.ADOPTING.value:
-        log, who = status.me.log, names(start.promised)
-        fetches = f"fetches what others hold of it first, has {log.tip.next_seq} of {log.target}"
-        return (f"starting: {who} promised epoch {start.ballot} of its own log; {fetches}",)
+        return tuple(_adopting(status))
     if start.phase == Phase.SEALING.value:
         return (f"starting: {names(start.promised)} promised epoch {start.ballot} of its own log, and it begins",)
     return ("appends nothing any more",)
@@ -52,10 +56,16 @@ def _asking(status: Status) -> Iterator[str]:
             "hydra-sync run)"
         )
     else:
-        yield (
-            "to go on, start them. Without one whose disk is lost for good: stop this node, and "
-            "hydra-sync recover --accept-loss --without MEMBER; what only that disk held is lost then"
-        )
+        yield f"to go on, start them. {_WITHOUT}"
+
+
+def _adopting(status: Status) -> Iterator[str]:
+    start, log = status.start, status.me.log
+    who, holders = names(start.promised), names(start.holders)
+    fetches = f"fetches what {holders} said to hold of it first, has {log.tip.next_seq} of {log.target}"
+    yield f"starting: {who} promised epoch {start.ballot} of its own log; {fetches}"
+    away = [member.alias for member in status.members if member.alias in start.holders and not member.connected]
+    yield f"to go on, start {names(away)}. {_WITHOUT}" if away else f"others are asked if it does not come. {_WITHOUT}"
 
 
 def _silent(status: Status, member: MemberStatus) -> str:

@@ -72,6 +72,8 @@ class StartStatus:
     """Who has."""
     waiting: tuple[str, ...] = ()
     """Who has not answered."""
+    holders: tuple[str, ...] = ()
+    """Who answered that it holds what our log must reach first."""
     without: tuple[str, ...] = ()
     """Whose disks the operator gave up."""
 

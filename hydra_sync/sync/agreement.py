@@ -17,7 +17,7 @@ from hydra_sync.chain import EMPTY
 from hydra_sync.epoch import Ballot, open_answer, open_ballot, order
 from hydra_sync.errors import FormatError, PeerError
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
-from hydra_sync.limits import ADOPT_S, ASK_AGAIN_S, BALLOT_JUMP_MAX, PASS_AGAIN_S, PASSED_MAX, YIELD_S
+from hydra_sync.limits import ADOPT_S, ASK_AGAIN_S, BALLOT_JUMP_MAX, DOUBT_S, PASS_AGAIN_S, PASSED_MAX, YIELD_S
 from hydra_sync.standing import Standing
 from hydra_sync.sync.effects import BecameStable, Effect, EndFounding, LostDisk, Send, Started, TipsDue
 from hydra_sync.sync.session import Session
@@ -102,6 +102,8 @@ class Agreement:
         self._relayed: dict[MemberKey, _Relayed] = {}
         self._asked_at: dict[MemberKey, float] = {}
         """When somebody last asked for what we have promised, or could, until its author is looked at again."""
+        self._adopts_since = 0.0
+        """When this start came to adopt, or nothing was missing."""
         self._adoptable_at = 0.0
         """When somebody here last showed what our own log must reach, or nothing was missing."""
         self._answers: dict[tuple[MemberKey, MemberKey], Promise | Refuse] = {}
@@ -260,7 +262,7 @@ class Agreement:
         if message.log != self.me:
             return self._towards(message.log, message, session.link)
         was_ready = self.is_ready
-        again = self.starting.refused(message, now) if self.starting else None
+        again = self.starting.refused(message, session.peer, now) if self.starting else None
         if again is None:
             return []
         return [*(self._show(self.me) if was_ready else ()), *self._tell_all(again)]
@@ -286,17 +288,19 @@ class Agreement:
 
     # Time
 
-    def tick(self, now: float) -> list[Effect]:
-        """Ask again who has not answered."""
+    def tick(self, now: float, supplied_at: float) -> list[Effect]:
+        """Ask again who has not answered; ``supplied_at`` is when something of our own log last came in."""
         due = [log for log, asked_at in self._asked_at.items() if asked_at + YIELD_S <= now]
         effects = [effect for log in due for effect in self._refuse_behind(log, now)]
         if self.starting is None or self.starting.number == 0:
             return effects
-        if self._adopts_in_vain(now):
+        if self._adopts_in_vain(now, supplied_at):
+            self._adopts_since = self._adoptable_at = now
+            self.starting.doubt()
             return [*effects, *self._tell_all(self._ask(now))]
         if not self.starting.is_due(now):
             return effects
-        return [*effects, *self._tell_all(self.starting.prepare(now))]
+        return [*effects, *self._tell_all(self.starting.ask_again(now))]
 
     def deadline(self) -> float:
         """When `tick` has something to do that has its time; a look at other authors goes with any tick."""
@@ -311,15 +315,18 @@ class Agreement:
         assert self.starting is not None
         return self.starting.ask(max(self._held[self.me].tip.epoch, self._promised_above, self.starting.number), now)
 
-    def _adopts_in_vain(self, now: float) -> bool:
-        """Whether nobody here has had what our own log must reach for so long that others are to be asked.
+    def _adopts_in_vain(self, now: float, supplied_at: float) -> bool:
+        """Whether nobody here has had what our own log must reach, or sent of it, for so long that all are asked again.
 
-        Who alone held it has answered, and is gone; a new start would not wait for it.
+        Who alone held it has answered, and is gone; or has lied. A new start would not wait for it.
         """
         starting = self.starting
-        if starting is None or starting.phase is not Phase.ADOPTING or starting.is_over or self._can_adopt(starting):
-            self._adoptable_at = now
+        if starting is None or starting.phase is not Phase.ADOPTING or starting.is_over:
+            self._adopts_since = self._adoptable_at = now
             return False
+        if self._can_adopt(starting):
+            self._adoptable_at = now
+            return now >= max(self._adopts_since, supplied_at) + DOUBT_S
         return now >= self._adoptable_at + ADOPT_S
 
     def _can_adopt(self, starting: Starting) -> bool:

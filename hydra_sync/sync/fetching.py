@@ -115,6 +115,11 @@ class Fetcher:
         for asked in self._asked.values():
             if asked.link == link:
                 asked.progress(now)
+                self._logs[asked.log].supplied_at = now
+
+    def supplied_at(self, log: MemberKey) -> float:
+        """When something of a log last came in."""
+        return self._logs[log].supplied_at
 
     def forget(self, link: int) -> None:
         """The connection is over, and with it what was asked and believed of it."""
@@ -183,6 +188,8 @@ class Fetcher:
         if asked.probes:
             return [*self._cancel(asked), Compare(session.link, asked.log, batches)]
         events = SeqRange(batches[0].header.first_seq, batches[-1].header.stop)
+        if asked.log == self._me and not (self._adopts() or self._is_ready()):
+            return self._cancel(asked)  # this start asks others now, and will say what it wants
         if asked.log == self._me and not self._adopts():
             last = Tip.after(batches[-1])
             if last.epoch > self._held[self._me].tip.epoch:
@@ -197,6 +204,7 @@ class Fetcher:
             return drained
         session.saw(asked.log, Tip.after(batches[-1]))
         state.delivered(session.link, events.count, len(data.records))
+        state.supplied_at = now
         return [Fetched(asked.log, session.peer, events, len(data.records)), *drained, *self._plan(state, now)]
 
     def _own_log_ahead(self, asked: Asked, peer: MemberKey, now: float) -> list[Effect]:
@@ -228,7 +236,8 @@ class Fetcher:
             return effects
         run, error = misfit
         if isinstance(error, DivergedError):
-            parted = self._parted(state, self._sessions[run.link], run.range.start, now)
+            across = run.batches[0].header.epoch != state.intake.frontier.epoch
+            parted = self._parted(state, self._sessions[run.link], run.range.start, now, across=across)
             return [*effects, *parted, Compare(run.link, state.log, run.batches)]
         return [*effects, *self._blame(run.link, f"data of log {state.log.hex()[:8]} that may not stand: {error}")]
 
@@ -325,7 +334,8 @@ class Fetcher:
         ``across`` says that they are, whatever the peer has shown.
         """
         shown = session.shown.get(state.log)
-        if not across and (shown is None or shown.tip.epoch == state.intake.durable.epoch):
+        ours = (state.intake.durable.epoch, state.intake.frontier.epoch)
+        if not across and (shown is None or ours == (shown.tip.epoch, shown.tip.epoch)):
             return self._diverged(state, session.peer, session.link, seq, proven=proven)
         effects: list[Effect] = [SourceReplaced(state.log, session.peer, "it holds a branch of another epoch")]
         effects += self._leave(state, session.link)

@@ -325,7 +325,7 @@ class Replicator:
                     effects.append(effect)
             if session.news_due(now):
                 effects.append(self._show_moved(session, now))
-        return effects + self.agreement.tick(now) + self._fetcher.plan_all(now)
+        return effects + self.agreement.tick(now, self._fetcher.supplied_at(self.me)) + self._fetcher.plan_all(now)
 
     @staticmethod
     def _show_moved(session: Session, now: float) -> TipsDue:

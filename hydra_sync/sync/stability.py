@@ -61,9 +61,7 @@ class Stability:
         """Our application took a log, when it was stable, up to here."""
         self._taken[log] = max(next_seq, self._taken.get(log, 0))
 
-    def update(
-        self, tip: Tip, mine: LogTip, forked_at: int | None = None, *, is_silent: bool = False
-    ) -> int | None:
+    def update(self, tip: Tip, mine: LogTip, forked_at: int | None = None, *, is_silent: bool = False) -> int | None:
         """The end of what is stable of a log that we hold up to ``tip``, if that is news; ``mine`` is what we show.
 
         Others are believed about it where its author ``is_silent``. Nothing is stable where the author signed two
@@ -84,19 +82,24 @@ class Stability:
             reach = tip.next_seq
         elif len(stops) >= self._others_needed:
             reach = stops[-self._others_needed]
-        epoch, told = self._words.get(log, (0, 0))
-        if epoch == tip.epoch:
-            reach = max(reach, told)
-        if is_silent and not is_forked:
-            for epoch, told in self._hearsay.get(log, _NOTHING).values():
-                if epoch == tip.epoch:
-                    reach = max(reach, told)
-        if log in self._taken and mine.state is LogState.OK:
-            reach = max(reach, self._taken[log])
+        reach = max(reach, self._said(mine, tip.epoch, others=is_silent and not is_forked))
         reach = min(reach, tip.next_seq if forked_at is None else min(tip.next_seq, forked_at))
         if reach <= known:
             return None
         self.stable[log] = reach
+        return reach
+
+    def _said(self, mine: LogTip, in_epoch: int, *, others: bool) -> int:
+        """The end of what is stable by the word of the author, of our application, and of ``others``."""
+        log = mine.log
+        epoch, told = self._words.get(log, (0, 0))
+        reach = told if epoch == in_epoch else 0
+        if others:
+            for epoch, told in self._hearsay.get(log, _NOTHING).values():
+                if epoch == in_epoch:
+                    reach = max(reach, told)
+        if mine.state is LogState.OK:  # else what we hold may be another branch
+            reach = max(reach, self._taken.get(log, 0))
         return reach
 
 

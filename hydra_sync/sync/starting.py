@@ -2,6 +2,7 @@
 
 asking     a ballot is out; answers come in
 adopting   enough answers are here, and somebody holds more of our log than our disk: it is fetched
+           (or nobody has that after all: who said so is believed only where the others are too few)
 sealing    the epoch batch is being made durable
 ready      appends go on in this epoch
 """
@@ -46,6 +47,10 @@ class Starting:
     phase: Phase = Phase.ASKING
     number: int = 0
     answers: dict[MemberKey, tuple[bytes, Answer]] = field(default_factory=dict)
+    refusals: dict[MemberKey, int] = field(default_factory=dict)
+    """What is to be asked above, by who brought a refusal: anybody can write one in anybody's name."""
+    doubted: dict[MemberKey, None] = field(default_factory=dict)
+    """Who answered with what could not be had: it is gone with it, or it lied."""
     asked_at: float = 0.0
     target: Tip = EMPTY
     """While adopting: what our log must reach before we go on."""
@@ -65,12 +70,16 @@ class Starting:
     @property
     def needed(self) -> int:
         """How many answers are needed, of those who have answered or may."""
-        return enough(self.answers, self.members, founding=self.founding, without=tuple(self.without))
+        return self._enough(self.answers)
+
+    def _enough(self, answered: Collection[MemberKey]) -> int:
+        return enough(answered, self.members, founding=self.founding, without=tuple(self.without))
 
     def ask(self, above: int, now: float) -> Prepare:
         """Begin with a new ballot, above ``above``: answers to another one are void (rule 1)."""
         self.number = above + 1
         self.answers.clear()
+        self.refusals.clear()
         self.phase = Phase.ASKING
         return self.prepare(now)
 
@@ -81,9 +90,20 @@ class Starting:
             self.me, Ballot(self.number, self.start, self.store_id, self.founding).sign(self.key, self.network)
         )
 
+    def ask_again(self, now: float) -> Prepare:
+        """What to send when answers are still missing: the same ballot, or one above what somebody refused it for."""
+        return self.ask(max(self.refusals.values()), now) if self.refusals else self.prepare(now)
+
+    def doubt(self) -> None:
+        """What our log must reach cannot be had: believe those who answered with it only where there is need."""
+        for witness, (_, answer) in self.answers.items():
+            if order(answer.tip) >= order(self.target):
+                self.doubted[witness] = None
+
     def take(self, promise: Promise) -> bool:
         """Count an answer; whether it was news. Raises `PeerError` if its witness did not sign it."""
-        if self.phase is not Phase.ASKING or promise.witness in self.answers or promise.witness == self.me:
+        wanted = self.phase is Phase.ASKING or (self.phase is Phase.ADOPTING and self.doubted)
+        if not wanted or promise.witness in self.answers or promise.witness == self.me:
             return False
         if promise.witness not in self.members:
             raise PeerError("an answer of somebody who is no member")
@@ -96,11 +116,12 @@ class Starting:
         self.answers[promise.witness] = promise.answer, answer
         return True
 
-    def refused(self, message: Refuse, now: float) -> Prepare | None:
+    def refused(self, message: Refuse, bringer: MemberKey, now: float) -> Prepare | None:
         """A witness has promised or holds so much: ask above it. Nobody can push the numbers to their end.
 
-        Once we append we do so only if we see that we ourselves asked for that epoch, in an earlier start:
-        whoever promised it then could never follow us (rule 8).
+        As long as enough others may answer, they are waited for first: else one who refuses everything, or says
+        so for all, could hold up every start. Once we append we ask again only if we see that we ourselves asked
+        for that epoch, in an earlier start: whoever promised it then could never follow us (rule 8).
         """
         promised = message.promised
         if self.phase in (Phase.ADOPTING, Phase.SEALING) or self.is_over:
@@ -114,7 +135,10 @@ class Starting:
                 return None
             if asked.number != promised or promised == self.number:
                 return None
-        return self.ask(promised, now)
+            return self.ask(promised, now)
+        self.refusals[bringer] = max(promised, self.refusals.get(bringer, 0))
+        open_to_us = len(self.members) - 1 - len(self.refusals.keys() - self.answers.keys())
+        return self.ask_again(now) if open_to_us < self.needed else None
 
     @property
     def was_known(self) -> bool:
@@ -126,16 +150,24 @@ class Starting:
         if self.is_over:
             return []
         if self.phase is Phase.ASKING and len(self.answers) >= self.needed:
-            highest = max((answer.tip for _, answer in self.answers.values()), key=order, default=EMPTY)
-            self.target, self.phase = highest, Phase.ADOPTING
-        if self.phase is Phase.ADOPTING and order(tip) >= order(self.target):
-            self.phase = Phase.SEALING
-            answers = {witness: signed for witness, (signed, _) in self.answers.items()}
-            grant = Grant(self.number, self.start, self.founding, answers, tuple(self.without))
-            return [BeginEpoch(self.number, epoch_event(grant))]
+            self.phase = Phase.ADOPTING
+        if self.phase is Phase.ADOPTING:
+            chosen = self._chosen()
+            self.target = max((answer.tip for _, answer in chosen.values()), key=order, default=EMPTY)
+            if order(tip) >= order(self.target):
+                self.phase = Phase.SEALING
+                answers = {witness: signed for witness, (signed, _) in chosen.items()}
+                grant = Grant(self.number, self.start, self.founding, answers, tuple(self.without))
+                return [BeginEpoch(self.number, epoch_event(grant))]
         if self.phase is Phase.SEALING and tip.epoch == self.number:
             self.phase, self.has_begun = Phase.READY, True
+            self.doubted.clear()
         return []
+
+    def _chosen(self) -> dict[MemberKey, tuple[bytes, Answer]]:
+        """The answers to go by: without those in doubt, if there are enough others. Any that are enough will do."""
+        sure = {witness: answer for witness, answer in self.answers.items() if witness not in self.doubted}
+        return sure if len(sure) >= self._enough(sure) else self.answers
 
     @property
     def asks(self) -> bool:
@@ -145,6 +177,13 @@ class Starting:
     def is_due(self, now: float) -> bool:
         """Whether to ask again those who have not answered: they may have had to wait, or been away."""
         return self.asks and now >= self.asked_at + ASK_AGAIN_S
+
+    @property
+    def holders(self) -> list[MemberKey]:
+        """While our log is fetched: who answered with what it must reach."""
+        if self.phase is not Phase.ADOPTING:
+            return []
+        return [witness for witness, (_, answer) in self._chosen().items() if order(answer.tip) == order(self.target)]
 
     def silent(self) -> list[MemberKey]:
         """Whom we wait for: the members who have not answered."""

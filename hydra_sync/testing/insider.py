@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +16,7 @@ from hydra_sync.config import Address, Config
 from hydra_sync.encoding import encode_event
 from hydra_sync.errors import HydraSyncError
 from hydra_sync.identity import MemberKey, SigningKey
+from hydra_sync.node import Node, Seams, open_node
 from hydra_sync.testing.channel import PlaintextChannel
 from hydra_sync.testing.host import Host
 from hydra_sync.wire import (
@@ -135,6 +136,12 @@ class Insider:
     def alias_of(self, key: MemberKey) -> str:
         """The member with this key."""
         return self._cluster.alias_of(key)
+
+    def open_node(self) -> AbstractAsyncContextManager[Node]:
+        """The member's node as it would be, on its own disk: for who lies only now and then."""
+        host = self._host
+        seams = Seams(disk=host.disk, channel=PlaintextChannel, wall_clock=host.wall_clock, entropy=host.entropy)
+        return open_node(self.config, seams=seams)
 
     async def meet(self, talk: Talk) -> None:
         """Listen, dial everyone again and again, and ``talk`` on every connection. Never returns."""

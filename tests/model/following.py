@@ -18,6 +18,7 @@ from hydra_sync.batch import Batch, seal_batch
 from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.epoch import Answer, Grant, epoch_event, open_answer, open_ballot
 from hydra_sync.identity import MemberKey, SigningKey
+from hydra_sync.limits import ASK_AGAIN_S
 from hydra_sync.standing import Standing
 from hydra_sync.sync import Drop, Effect, LostDisk, Persist, Remembers, Replicator
 from hydra_sync.sync.starting import Starting
@@ -372,7 +373,12 @@ class Follower:
         assert refusals, f"no refusal, but {said}"
         assert self.witness(who).standings.get(self.log) == before
         self._apply(step)
+        number = self.author.starting.number
         self.author.told(self.witness(who).me, say=refusals)
+        if self.author.starting.number == number:  # enough others may answer, and are waited for
+            agreement = self.author.replicator.agreement
+            self.author.perform(agreement.tick(self.author.starting.asked_at + ASK_AGAIN_S, 0.0))
+        assert self.author.starting.number > number
         self._asked()
         return True
 

@@ -9,6 +9,7 @@ import pytest
 
 from hydra_sync.batch import Batch
 from hydra_sync.chain import EMPTY, Tip
+from hydra_sync.limits import LAG_S
 from hydra_sync.ranges import SeqRange
 from hydra_sync.sync import (
     Append,
@@ -176,6 +177,22 @@ def test_credit_does_not_wait_for_a_branch_that_came_to_nothing() -> None:
     (fetch,) = requests(rig.join(2, AUTHOR, {AUTHOR: more}))
     effects = rig.say(2, Data(fetch.request, records(more[fetch.start :])))
     assert sends(rig.append_all(effects), Credit)
+
+
+def test_what_a_later_epoch_leaves_out_is_no_fork_if_it_was_asked_for_before() -> None:
+    """It waits for what comes before it, and then that is of the later epoch, which our disk does not have yet."""
+    older = grown(TRUNK, 0, 0)
+    rig = Rig(held={AUTHOR: TRUNK})
+    effects = rig.join(1, AUTHOR, {AUTHOR: LogTip(rig.members[AUTHOR], tip_of(older[:4]), state=LogState.RECOVERING)})
+    effects += rig.join(2, RELAY, {AUTHOR: older})
+    rig.now += LAG_S
+    effects += rig.core.tick(rig.now)
+    live, rest = requests(effects)
+    assert (rest.start, rest.stop) == (4, 5)
+    rig.say(2, Data(rest.request, records(older[4:])))
+    effects = rig.say(1, Data(live.request, records(LATER[3:4])))
+    assert [effect for effect in effects if isinstance(effect, Append)]
+    assert not [effect for effect in effects if isinstance(effect, Drop | Diverged)]
 
 
 def test_a_branch_is_left_for_nothing_when_its_source_goes() -> None:

@@ -15,7 +15,7 @@ from hydra_sync.limits import BALLOT_JUMP_MAX, PASSED_MAX, UINT_MAX
 from hydra_sync.standing import Standing
 from hydra_sync.sync import BecameStable, BeginEpoch, Drop, Effect, EndFounding, LostDisk, Persist, Send
 from hydra_sync.wire import LogState, LogTip, Message, Prepare, Promise, Refuse, Stable
-from tests.sync.pump import Rig, make_log, sends, tip_of
+from tests.sync.pump import Rig, sends, tip_of
 
 START, STORE = b"\x05" * 16, bytes(16)
 STRANGER = MemberKey(b"\x77" * 32)
@@ -278,16 +278,16 @@ def test_silence_is_asked_again_in_time() -> None:
     one = rig(peers=(1, 2), starts=True)
     agreement = one.core.agreement
     due = agreement.deadline()
-    assert agreement.tick(due - 0.01) == []
-    assert told(agreement.tick(due), Prepare) == [1, 2]
+    assert agreement.tick(due - 0.01, 0.0) == []
+    assert told(agreement.tick(due, 0.0), Prepare) == [1, 2]
     assert agreement.deadline() > due
     for witness in (1, 2):
         one.say(witness, answer(one, witness, 0))
     assert agreement.deadline() == float("inf")
-    assert agreement.tick(1e9) == []
+    assert agreement.tick(1e9, 0.0) == []
     assert rig().core.agreement.deadline() == float("inf")
     unasked = Rig(4, start=START).core.agreement
-    assert (unasked.tick(1e9), unasked.deadline()) == ([], float("inf"))
+    assert (unasked.tick(1e9, 0.0), unasked.deadline()) == ([], float("inf"))
 
 
 def test_a_store_that_trusts_its_disk_or_is_alone_appends_at_once() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hydra_sync.chain import EMPTY, Tip
-from hydra_sync.epoch import Answer, Ballot, answers_needed, open_ballot
+from hydra_sync.epoch import Answer, Ballot, Grant, answers_needed, epoch_event, open_ballot
 from hydra_sync.errors import PeerError
 from hydra_sync.identity import SigningKey
 from hydra_sync.limits import ASK_AGAIN_S, BALLOT_JUMP_MAX
@@ -151,28 +151,81 @@ def test_its_own_disk_may_hold_more() -> None:
     assert one.step(LONGER) != []
 
 
-def test_a_refusal_makes_it_ask_above() -> None:
-    """Answers to the ballot that was given up are void."""
+def test_refusals_make_it_ask_above() -> None:
+    """Of as many as leave too few to answer. Answers to the ballot that was given up are void."""
     one = starting()
     one.take(promise(OTHERS[1]))
-    again = one.refused(refusal(5), 12.0)
+    assert one.refused(refusal(5), MEMBERS[1], 12.0) is None
+    assert one.answers != {}
+    again = one.refused(refusal(4), MEMBERS[3], 12.0)
     assert again is not None
     assert open_ballot(again.ballot, NETWORK, ME.member).number == 6
     assert one.answers == {}
     assert not one.take(promise(OTHERS[1], number=3))
     assert one.take(promise(OTHERS[1], number=6))
+    assert one.refused(refusal(6), MEMBERS[1], 12.0) is None  # the old refusals are as void
+
+
+def test_one_member_cannot_refuse_for_all() -> None:
+    """Whatever it says, and in whose name: the others are waited for, and then asked above it."""
+    one = starting()
+    for number in range(3, 9):
+        assert one.refused(refusal(number), MEMBERS[1], 12.0) is None
+    for witness in OTHERS[1:]:
+        one.take(promise(witness))
+    assert one.step(EMPTY) != []
+    other = starting()
+    other.refused(refusal(7), MEMBERS[1], 12.0)
+    assert open_ballot(other.ask_again(13.0).ballot, NETWORK, ME.member).number == 8
+    assert open_ballot(other.ask_again(14.0).ballot, NETWORK, ME.member).number == 8
+
+
+def test_who_has_promised_and_brings_refusals_of_others_still_counts() -> None:
+    """It is a relay."""
+    one = starting(count=3)
+    one.take(promise(OTHERS[0]))
+    assert one.refused(refusal(5), MEMBERS[1], 12.0) is None
+    assert one.refused(refusal(5), MEMBERS[2], 12.0) is not None
 
 
 def test_numbers_cannot_be_used_up() -> None:
     """Nobody pushes a ballot down, or up by more than `BALLOT_JUMP_MAX` at once."""
-    one = starting()
-    assert one.refused(refusal(2), 11.0) is None
-    assert one.refused(refusal(3 + BALLOT_JUMP_MAX + 1), 11.0) is None
+    one = starting(count=2)
+    assert one.refused(refusal(2), MEMBERS[1], 11.0) is None
+    assert one.refused(refusal(3 + BALLOT_JUMP_MAX + 1), MEMBERS[1], 11.0) is None
     assert one.number == 3
-    assert one.refused(refusal(3), 11.0) is not None
+    assert one.refused(refusal(3), MEMBERS[1], 11.0) is not None
     assert one.number == 4
-    assert one.refused(refusal(4 + BALLOT_JUMP_MAX), 11.0) is not None
+    assert one.refused(refusal(4 + BALLOT_JUMP_MAX), MEMBERS[1], 11.0) is not None
     assert one.number == 5 + BALLOT_JUMP_MAX
+
+
+def test_who_answered_with_what_cannot_be_had_is_believed_only_in_need() -> None:
+    """Others' answers are enough, in whatever order they come, and the grant does without the doubtful one."""
+    one = starting()
+    for place, witness in enumerate(OTHERS[:3]):
+        one.take(promise(witness, tip=LATER if place == 0 else TIP))
+    assert one.step(TIP) == []
+    one.doubt()
+    one.ask(one.number, 12.0)
+    for place, witness in enumerate(OTHERS):
+        assert one.take(promise(witness, 4, tip=LATER if place == 0 else TIP))
+        begun = one.step(TIP)
+        assert bool(begun) == (place == 3), "the doubtful answer first: it is enough to wait with, not to begin on"
+    (begin,) = begun
+    assert isinstance(begin, BeginEpoch)
+    grant = epoch_event(Grant(4, START, False, {w.member: promise(w, 4, tip=TIP).answer for w in OTHERS[1:]}, ()))
+    assert begin.event == grant
+    few = starting(count=3)
+    for place, witness in enumerate(OTHERS[:2]):
+        few.take(promise(witness, tip=LATER if place == 0 else TIP))
+    few.step(TIP)
+    few.doubt()
+    few.ask(few.number, 12.0)
+    for place, witness in enumerate(OTHERS[:2]):
+        few.take(promise(witness, 4, tip=LATER if place == 0 else TIP))
+    assert few.step(TIP) == []
+    assert few.target == LATER
 
 
 @pytest.mark.parametrize("target", [EMPTY, TIP])
@@ -183,7 +236,7 @@ def test_an_epoch_that_is_granted_is_begun(target: Tip) -> None:
         one.take(promise(witness, tip=target))
     one.step(EMPTY)
     assert one.phase in (Phase.ADOPTING, Phase.SEALING)
-    assert one.refused(refusal(5, ballot=ballot(5)), 12.0) is None
+    assert one.refused(refusal(5, ballot=ballot(5)), MEMBERS[1], 12.0) is None
 
 
 @pytest.mark.parametrize(
@@ -201,14 +254,14 @@ def test_an_epoch_that_is_granted_is_begun(target: Tip) -> None:
 def test_who_appends_stops_only_for_what_it_asked_itself(message: Refuse) -> None:
     """It needs its own signature under just that number, above its epoch."""
     one = ready()
-    assert one.refused(message, 12.0) is None
+    assert one.refused(message, MEMBERS[1], 12.0) is None
     assert one.is_ready
 
 
 def test_who_appends_climbs_above_what_it_once_asked() -> None:
     """A witness that promised more could never follow it."""
     one = ready()
-    again = one.refused(refusal(5, ballot=ballot(5)), 12.0)
+    again = one.refused(refusal(5, ballot=ballot(5)), MEMBERS[1], 12.0)
     assert again is not None
     assert one.number == 6
     assert one.phase is Phase.ASKING

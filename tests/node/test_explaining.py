@@ -1,0 +1,48 @@
+"""What people are told that a node waits for, and how to go on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hydra_sync.chain import EMPTY, Tip
+from hydra_sync.node.explaining import explain_start
+from hydra_sync.node.status import LogStatus, MemberStatus, StartStatus, Status
+from hydra_sync.sync.starting import Phase
+
+ADOPTING = StartStatus(
+    ready=False, phase=Phase.ADOPTING.value, epoch=1, ballot=4, needed=2, promised=("bob", "carol"), holders=("bob",)
+)
+
+
+def status(start: StartStatus, *, connected: tuple[str, ...] = ()) -> Status:
+    """Alice's, who has 5 of 9 events of her own log."""
+    members = tuple(
+        MemberStatus(
+            alias=alias,
+            key=alias,
+            me=alias == "alice",
+            address=None,
+            connected=alias in connected,
+            last_error=None,
+            log=LogStatus(0, Tip(1, 5, bytes(32)) if alias == "alice" else EMPTY, 4, [], "ok", target=9),
+            receipt=0,
+            shows={},
+            states={},
+        )
+        for alias in ("alice", "bob", "carol")
+    )
+    return Status("net", "00", "alice", None, "prove", start, (), members)
+
+
+def test_a_start_that_fetches_says_who_is_said_to_have_it() -> None:
+    """Who is not there has to be started, and nobody else."""
+    line, way = explain_start(status(ADOPTING, connected=("bob", "carol")))
+    assert line == (
+        "starting: bob and carol promised epoch 4 of its own log; fetches what bob said to hold of it first, has 5 of 9"
+    )
+    assert "start" not in way
+    assert "recover --accept-loss --without" in way
+    line, way = explain_start(status(ADOPTING, connected=("carol",)))
+    assert way.startswith("to go on, start bob. Without")
+    both = replace(ADOPTING, holders=("bob", "carol"))
+    assert "start bob and carol" in explain_start(status(both))[1]
