@@ -8,7 +8,9 @@ An author counts the receipts for its own log and tells the result. Uniform deli
 correct authors, so its word is enough, and saves the others from telling each other. Where the author
 is not there, they count themselves, and tell each other: whose receipts one of them has seen may be gone
 for good, and what the others have got since they promised the author an epoch, which it never began, is
-only staged, and counts for nobody. So the word of any one of them is taken, as its receipt would be.
+only staged, and counts for nobody. So the word of any one of them is taken, as its receipt would be. Where
+all are gone who saw the receipts, nobody else can tell whether the author may still leave out what was
+staged since: that waits for its next start.
 """
 
 from __future__ import annotations
