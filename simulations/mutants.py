@@ -292,7 +292,7 @@ def _append_only_when_all_are_here(patches: Patches) -> None:
 
 
 def _deliver_what_is_durable_here(patches: Patches) -> None:
-    def reach(self: Stability, tip: Tip, mine: LogTip, forked_at: int | None = None) -> int | None:
+    def reach(self: Stability, tip: Tip, mine: LogTip, *_: object, **__: object) -> int | None:
         if tip.next_seq <= self.stable.get(mine.log, 0):
             return None
         self.stable[mine.log] = tip.next_seq
@@ -311,8 +311,10 @@ def _hide_orphans(patches: Patches) -> None:
 def _wait_for_the_author(patches: Patches) -> None:
     update = Stability.update
 
-    def only_own(self: Stability, tip: Tip, mine: LogTip, forked_at: int | None = None) -> int | None:
-        return update(self, tip, mine, forked_at) if mine.log == self._me else None
+    def only_own(
+        self: Stability, tip: Tip, mine: LogTip, forked_at: int | None = None, *, is_silent: bool = False
+    ) -> int | None:
+        return update(self, tip, mine, forked_at, is_silent=is_silent) if mine.log == self._me else None
 
     patches.set(Stability, "update", only_own)
 
