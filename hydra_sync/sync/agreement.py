@@ -1,25 +1,25 @@
 """What the members agree on about each log: promises, starting, what is stable. No I/O.
 
 `witness` holds what this node promised about other logs, `starting` how it comes to append to its own,
-`stability` what is durable on a majority; this puts them together, and passes on what is signed.
+`stability` what is durable on a majority, `relaying` passes on what is signed; this puts them together.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from hydra_sync.chain import EMPTY
 from hydra_sync.epoch import Ballot, open_answer, open_ballot, order
 from hydra_sync.errors import FormatError, PeerError
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
-from hydra_sync.limits import ADOPT_S, ASK_AGAIN_S, BALLOT_JUMP_MAX, DOUBT_S, PASS_AGAIN_S, PASSED_MAX, YIELD_S
+from hydra_sync.limits import ADOPT_S, ASK_AGAIN_S, BALLOT_JUMP_MAX, DOUBT_S, YIELD_S
 from hydra_sync.standing import Standing
 from hydra_sync.sync.effects import BecameStable, Effect, EndFounding, LostDisk, Send, Started, TipsDue
+from hydra_sync.sync.relaying import Relaying
 from hydra_sync.sync.session import Session
 from hydra_sync.sync.stability import Stability
 from hydra_sync.sync.starting import Phase, Starting
@@ -27,21 +27,6 @@ from hydra_sync.sync.witness import Witness
 from hydra_sync.wire import LogState, LogTip, Message, Prepare, Promise, Refuse, Stable
 
 __all__ = ["Agreement"]
-
-_Signed = Prepare | Promise | Refuse
-"""What is passed on."""
-
-
-@dataclass(slots=True)
-class _Relayed:
-    """The highest ballot of an author that was passed on."""
-
-    message: Prepare
-    number: int
-    source: int
-    """The link over which it comes."""
-    at: float
-    """When it was last passed on to all."""
 
 
 class Agreement:
@@ -91,23 +76,14 @@ class Agreement:
         self.stability: Final = Stability(self.me, len(members))
         for log, tip in held.items():  # what our own copies prove, with nobody here
             self.stability.update(tip.tip, self.shown(log), forked_at(log))
-        self.ballots: dict[MemberKey, tuple[int, bytes, Ballot]] = {}
-        """What each author itself last asked for, over which link, and as it signed that."""
+        self._relaying: Final = Relaying(held, sessions, nodes)
         self._promised_above = 0
-        self._passed: OrderedDict[_Signed, dict[int, None]] = OrderedDict()
-        """What was passed on, and over which links: a connection that comes later gets it as well."""
-        self._asked: dict[MemberKey, int] = {}
-        """The ballot that each author last asked for, also through relays."""
-        self._prepares: dict[MemberKey, Prepare] = {}
-        self._relayed: dict[MemberKey, _Relayed] = {}
         self._asked_at: dict[MemberKey, float] = {}
         """When somebody last asked for what we have promised, or could, until its author is looked at again."""
         self._adopts_since = 0.0
         """When this start came to adopt, or nothing was missing."""
         self._adoptable_at = 0.0
         """When somebody here last showed what our own log must reach, or nothing was missing."""
-        self._answers: dict[tuple[MemberKey, MemberKey], Promise | Refuse] = {}
-        """By log and witness, the latest that its author is to get: whom we believe connected may be gone."""
 
     @property
     def is_ready(self) -> bool:
@@ -149,9 +125,7 @@ class Agreement:
     def introduced(self, session: Session, now: float) -> list[Effect]:
         """A member's node has shown its tips for the first time."""
         starting = self.starting
-        effects: list[Effect] = []
-        if self._is_waited_for(session.peer):
-            effects += [Send(session.link, answer) for answer in self._answers_for(session.peer)]
+        effects = self._relaying.introduced(session)
         if starting is not None and starting.asks:
             effects.append(Send(session.link, self._ask(now) if starting.number == 0 else starting.prepare(now)))
         if self.stability.stable.get(self.me) and self.stability.authors_word_matters:
@@ -161,14 +135,10 @@ class Agreement:
         return effects
 
     def parted(self, peer: MemberKey) -> list[Effect]:
-        """A member is not connected any more, and perhaps was not when it asked: others may reach it, or not."""
+        """A member is not connected any more."""
         if peer in self._nodes:
             return []
-        effects = self._tell_all_of(peer) + self.restable(peer)
-        if not self._is_waited_for(peer):
-            return effects
-        said = (self._prepares[peer], *self._answers_for(peer))
-        return effects + [effect for message in said for effect in self._pass_on(message, None)]
+        return [*self._tell_all_of(peer), *self.restable(peer), *self._relaying.parted(peer)]
 
     def tips(self, session: Session, tip: LogTip, now: float) -> list[Effect]:
         """A member's node shows what it holds of a log."""
@@ -225,19 +195,16 @@ class Agreement:
         log = message.log
         if log == self.me or self._forked_at(log) is not None:
             return []
-        if session.peer == log:  # what comes through relays may be of an earlier start
-            self.ballots[log] = session.link, message.ballot, ballot
-        self._prepares[log] = message
-        self._asked[log] = ballot.number
+        self._relaying.hear(session, message, ballot)
         said, effects = self.witness.prepare(log, message.ballot, ballot, self._held[log].tip)
         if ballot.number >= self.witness.standings[log].promised:
             self._asked_at[log] = now
         if said is not None:
             # Back the way it came, too, and each time: that may be the only way to the author.
             back: list[Effect] = [Send(session.link, said)]
-            others = [] if isinstance(said, Refuse) and session.peer == log else self._towards(log, said, None)
+            others = [] if isinstance(said, Refuse) and session.peer == log else self._relaying.answer(said, None)
             effects += back + [effect for effect in others if effect not in back]
-        return [*effects, *self._remember(log), *self._relay(message, ballot.number, session, now)]
+        return [*effects, *self._remember(log), *self._relaying.ask(message, ballot.number, session, now)]
 
     def promise(self, session: Session, message: Promise, now: float) -> list[Effect]:
         """A witness's answer, to us or to be passed on."""
@@ -248,7 +215,7 @@ class Agreement:
                 open_answer(message.answer, self._network, message.log, message.witness)
             except FormatError as error:
                 raise PeerError(f"an answer that its witness did not sign: {error}") from error
-            return self._towards(message.log, message, session.link)
+            return self._relaying.answer(message, session.link)
         if self.starting is None or not self.starting.take(message):
             return []
         if self.starting.was_known:
@@ -260,7 +227,7 @@ class Agreement:
         self._require_member(message.log)
         self._require_member(message.witness)
         if message.log != self.me:
-            return self._towards(message.log, message, session.link)
+            return self._relaying.answer(message, session.link)
         was_ready = self.is_ready
         again = self.starting.refused(message, session.peer, now) if self.starting else None
         if again is None:
@@ -282,8 +249,8 @@ class Agreement:
         """A `Persist` is done: what waited for it can be said."""
         remembers = self.witness.persisted(log, standing)
         effects: list[Effect] = self._show(log) if remembers else []
-        if log in self._asked and (promise := self.witness.promised(log)) is not None:
-            effects += self._towards(log, promise, None)
+        if self._relaying.asks(log) and (promise := self.witness.promised(log)) is not None:
+            effects += self._relaying.answer(promise, None)
         return [*effects, *self.restable(log)]
 
     # Time
@@ -405,7 +372,7 @@ class Agreement:
             for peer, other in self._nodes.items()
             if peer != log
         )
-        source, signed, ballot = self.ballots.get(log, (None, b"", None))
+        source, signed, ballot = self._relaying.ballots.get(log, (None, b"", None))
         is_other = ballot is not None and shown.state is LogState.OK and ballot.number != shown.tip.epoch
         if source != link or is_other:
             signed, ballot = b"", None
@@ -447,52 +414,3 @@ class Agreement:
 
     def _tell_all(self, message: Message) -> list[Effect]:
         return [Send(link, message) for link in self._nodes.values()]
-
-    def _towards(self, log: MemberKey, message: _Signed, source: int | None) -> list[Effect]:
-        """Bring a message to the author of ``log``: to itself, or else to everybody, once.
-
-        To both where it asks through others: it may be another process than the one that we are connected to.
-        """
-        if not isinstance(message, Prepare):
-            self._answers[log, message.witness] = message
-        link = self._nodes.get(log)
-        itself: list[Effect] = [] if link in (None, source) else [Send(link, message)]
-        asked, (asked_over, ballot, _) = self._prepares.get(log), self.ballots.get(log, (None, b"", None))
-        if link is not None and (asked is None or (asked_over, ballot) == (link, asked.ballot)):
-            return itself
-        return [*itself, *self._pass_on(message, source)]
-
-    def _is_waited_for(self, log: MemberKey) -> bool:
-        """Whether an author still asks for an epoch, as far as we know."""
-        return self._asked.get(log, 0) > self._held[log].tip.epoch
-
-    def _answers_for(self, log: MemberKey) -> list[Promise | Refuse]:
-        return [answer for (of, _), answer in self._answers.items() if of == log]
-
-    def _relay(self, message: Prepare, number: int, session: Session, now: float) -> list[Effect]:
-        """Pass a ballot on, and again when its author asks again: who was silent may be able to answer now.
-
-        Again only as it comes from the author, or the way it first came: so it goes in no circles.
-        """
-        log, link = message.log, session.link
-        relayed = self._relayed.get(log)
-        if relayed is None or number > relayed.number:
-            self._relayed[log] = _Relayed(message, number, link, now)
-            return self._pass_on(message, link)
-        comes_so = link == relayed.source or session.peer == log or relayed.source not in self._sessions
-        if message != relayed.message or not comes_so or now < relayed.at + PASS_AGAIN_S:
-            return self._pass_on(message, link)
-        relayed.source, relayed.at = link, now
-        return [Send(other, message) for peer, other in self._nodes.items() if other != link and peer != log]
-
-    def _pass_on(self, message: _Signed, source: int | None) -> list[Effect]:
-        """Flood: once over each connection, but not back to who brought it."""
-        passed = self._passed.setdefault(message, {})
-        self._passed.move_to_end(message)
-        if len(self._passed) > PASSED_MAX:
-            self._passed.popitem(last=False)
-        if source is not None:
-            passed[source] = None
-        links = [link for peer, link in self._nodes.items() if link not in passed and peer != message.log]
-        passed.update(dict.fromkeys(links))
-        return [Send(link, message) for link in links]

@@ -243,7 +243,7 @@ def test_what_was_passed_on_is_remembered_in_bounded_memory() -> None:
     one = rig(peers=(1, 2))
     for number in range(PASSED_MAX + 50):
         assert told(one.say(1, Refuse(one.members[3], one.members[2], number)), Refuse) == [2]
-    assert len(one.core.agreement._passed) == PASSED_MAX
+    assert len(one.core.agreement._relaying._passed) == PASSED_MAX
     assert told(one.say(1, Refuse(one.members[3], one.members[2], 0)), Refuse) == [2]
     assert told(one.say(1, Refuse(one.members[3], one.members[2], PASSED_MAX)), Refuse) == []
 
