@@ -40,7 +40,7 @@ from hydra_sync.wire import (
 
 __all__ = ["Lie", "Past", "bump_epochs", "mislead", "part_ways", "spare_signatures"]
 
-Lie = Literal["holds more", "held more", "refuses", "refuses for all"]
+Lie = Literal["holds more", "held more", "held otherwise", "refuses", "refuses for all"]
 
 SIGNED_EACH: Final = 10
 
@@ -113,7 +113,7 @@ def spare_signatures(past: Past, *, events: int) -> HostileProgram:
 
 def mislead(log: MemberKey, lie: Lie) -> HostileProgram:
     """Be a node like any other, but for one log: say, or only answer its author, that it holds more of it than there
-    is; refuse what its author asks for, perhaps in the names of all others, too.
+    is, or something else; refuse what its author asks for, perhaps in the names of all others, too.
     """
 
     async def program(insider: Insider) -> None:
@@ -134,11 +134,12 @@ class _Misleading:
         self.core = node._engine.replicator  # noqa: SLF001  it is twisted inside
         witness = self.core.agreement.witness
         self.counted, self.prepare = witness.counted, witness.prepare
-        self.more = insider.dice.between(1, 5)
+        self.more = 0 if lie == "held otherwise" else insider.dice.between(1, 5)
         self.hash = insider.entropy(HASH_BYTES)
         twisted: dict[Lie, dict[str, object]] = {
             "holds more": {"counted": self.invent},
             "held more": {"prepare": self.answer},
+            "held otherwise": {"prepare": self.answer},
             "refuses": {"prepare": self.refuse},
             "refuses for all": {"prepare": self.refuse_for_all},
         }

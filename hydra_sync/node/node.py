@@ -130,8 +130,9 @@ class Node:
         With ``uniform`` delivery an event comes when it is stable, durable on a majority: no crash can
         take it back, and every correct node delivers it. With ``eager`` delivery it comes when it is
         durable here, and may have to be taken back: then `OrphanedError` is raised, and following goes
-        on from its ``start``. Who ``resumes`` has taken all before ``start`` by uniform delivery: so that is
-        stable, which after a restart nobody else may know if the author is gone. ``epochs`` as in `read`.
+        on from its ``start``. Who ``resumes`` has taken all before ``start`` by uniform delivery, in an earlier
+        process perhaps: so that is stable, which nobody else may know if the author is gone, and which this node
+        then tells the others. ``epochs`` as in `read`.
 
         Raises `ForkedError` where the author signed two histories, unless the one that is here is wanted
         ``beyond_fork``, by who has taken it before that was known; and `UnavailableError` for what this node

@@ -80,10 +80,10 @@ class Agreement:
         self._promised_above = 0
         self._asked_at: dict[MemberKey, float] = {}
         """When somebody last asked for what we have promised, or could, until its author is looked at again."""
-        self._adopts_since = 0.0
-        """When this start came to adopt, or nothing was missing."""
+        self._adopted_at = 0.0
+        """When this start came to adopt our own log, or last got more of it."""
         self._adoptable_at = 0.0
-        """When somebody here last showed what our own log must reach, or nothing was missing."""
+        """When somebody here last showed what our own log must reach, or this start came to adopt it."""
 
     @property
     def is_ready(self) -> bool:
@@ -129,7 +129,8 @@ class Agreement:
         if starting is not None and starting.asks:
             effects.append(Send(session.link, self._ask(now) if starting.number == 0 else starting.prepare(now)))
         if self.stability.stable.get(self.me) and self.stability.authors_word_matters:
-            effects.append(Send(session.link, self.word(self.me)))
+            session.words_due[self.me] = None
+            effects.append(TipsDue(session.link))
         for log in self.stability.stable:
             effects += self._tell_of(log, session)
         return effects
@@ -154,11 +155,16 @@ class Agreement:
             self._promised_above = max(self._promised_above, min(tip.tip.epoch, BALLOT_JUMP_MAX))
         elif session.peer == log:
             effects += self._refuse_behind(log, now)
+            if tip.state is not LogState.OK:  # it does not know any more what is stable
+                effects += self._tell_all_of(log)
         return effects + self._remember(log)
 
     def appended(self, log: MemberKey, now: float) -> list[Effect]:
         """Our copy of a log, or our own log, has another durable tip."""
-        effects = self._step(now) if log == self.me else []
+        effects: list[Effect] = []
+        if log == self.me:
+            self._adopted_at = now
+            effects += self._step(now)
         return [*effects, *self.restable(log), *self._remember(log)]
 
     def restable(self, log: MemberKey) -> list[Effect]:
@@ -175,7 +181,7 @@ class Agreement:
             effects += self._tell_all_of(log)
         if log == self.me and self.stability.authors_word_matters:
             for link in self._nodes.values():
-                self._sessions[link].word_due = True
+                self._sessions[link].words_due[log] = None
                 effects.append(TipsDue(link))
         return effects
 
@@ -238,6 +244,7 @@ class Agreement:
         """A member's word about its own log, or about that of another."""
         self._require_member(message.log)
         self.stability.told(session.peer, message.log, message.epoch, message.next_seq)
+        session.told_stable[message.log] = max(message.next_seq, session.told_stable.get(message.log, 0))
         return self.restable(message.log)
 
     def taken(self, log: MemberKey, next_seq: int) -> list[Effect]:
@@ -255,14 +262,13 @@ class Agreement:
 
     # Time
 
-    def tick(self, now: float, supplied_at: float) -> list[Effect]:
-        """Ask again who has not answered; ``supplied_at`` is when something of our own log last came in."""
+    def tick(self, now: float) -> list[Effect]:
+        """Ask again who has not answered."""
         due = [log for log, asked_at in self._asked_at.items() if asked_at + YIELD_S <= now]
         effects = [effect for log in due for effect in self._refuse_behind(log, now)]
         if self.starting is None or self.starting.number == 0:
             return effects
-        if self._adopts_in_vain(now, supplied_at):
-            self._adopts_since = self._adoptable_at = now
+        if self._adopts_in_vain(now):
             self.starting.doubt()
             return [*effects, *self._tell_all(self._ask(now))]
         if not self.starting.is_due(now):
@@ -282,18 +288,17 @@ class Agreement:
         assert self.starting is not None
         return self.starting.ask(max(self._held[self.me].tip.epoch, self._promised_above, self.starting.number), now)
 
-    def _adopts_in_vain(self, now: float, supplied_at: float) -> bool:
+    def _adopts_in_vain(self, now: float) -> bool:
         """Whether nobody here has had what our own log must reach, or sent of it, for so long that all are asked again.
 
         Who alone held it has answered, and is gone; or has lied. A new start would not wait for it.
         """
         starting = self.starting
         if starting is None or starting.phase is not Phase.ADOPTING or starting.is_over:
-            self._adopts_since = self._adoptable_at = now
             return False
         if self._can_adopt(starting):
             self._adoptable_at = now
-            return now >= max(self._adopts_since, supplied_at) + DOUBT_S
+            return now >= self._adopted_at + DOUBT_S
         return now >= self._adoptable_at + ADOPT_S
 
     def _can_adopt(self, starting: Starting) -> bool:
@@ -321,6 +326,8 @@ class Agreement:
         tip = self._held[self.me].tip
         was = starting.phase
         effects = starting.step(tip)
+        if was is Phase.ASKING and starting.phase is Phase.ADOPTING:
+            self._adopted_at = self._adoptable_at = now
         if was is Phase.ASKING and starting.phase is Phase.ADOPTING and order(starting.target) > order(tip):
             effects.append(LostDisk(starting.target.next_seq))
             if not self.witness.standings[self.me].amnesiac:
@@ -387,7 +394,9 @@ class Agreement:
 
     def word(self, log: MemberKey) -> Stable:
         """What we say of a log."""
-        return Stable(log, self._held[log].tip.epoch, self.stability.stable.get(log, 0))
+        own = log == self.me  # those who are told are in its present epoch
+        epoch = self._held[log].tip.epoch if own else self.stability.counted_in.get(log, 0)
+        return Stable(log, epoch, self.stability.stable.get(log, 0))
 
     def _is_silent(self, log: MemberKey) -> bool:
         """Whether the author of a log is not here to say how far it is stable, or does not know."""
@@ -403,7 +412,8 @@ class Agreement:
         if not self._is_silent(log) or self._forked_at(log) is not None:
             return []
         session.told_stable[log] = stable
-        return [Send(session.link, self.word(log))]
+        session.words_due[log] = None
+        return [TipsDue(session.link)]
 
     def _tell_all_of(self, log: MemberKey) -> list[Effect]:
         return [effect for link in self._nodes.values() for effect in self._tell_of(log, self._sessions[link])]

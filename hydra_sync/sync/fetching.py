@@ -115,11 +115,6 @@ class Fetcher:
         for asked in self._asked.values():
             if asked.link == link:
                 asked.progress(now)
-                self._logs[asked.log].supplied_at = now
-
-    def supplied_at(self, log: MemberKey) -> float:
-        """When something of a log last came in."""
-        return self._logs[log].supplied_at
 
     def forget(self, link: int) -> None:
         """The connection is over, and with it what was asked and believed of it."""
@@ -178,6 +173,9 @@ class Fetcher:
         if asked.cancelled:
             asked.spend(len(data.records))
             return []
+        if asked.log == self._me and not (asked.probes or self._adopts() or self._is_ready()):
+            asked.spend(len(data.records))
+            return self._cancel(asked)  # this start asks anew, and says then what it wants
         state = self._logs[asked.log]
         at = asked.next_seq
         try:
@@ -188,8 +186,6 @@ class Fetcher:
         if asked.probes:
             return [*self._cancel(asked), Compare(session.link, asked.log, batches)]
         events = SeqRange(batches[0].header.first_seq, batches[-1].header.stop)
-        if asked.log == self._me and not (self._adopts() or self._is_ready()):
-            return self._cancel(asked)  # this start asks others now, and will say what it wants
         if asked.log == self._me and not self._adopts():
             last = Tip.after(batches[-1])
             if last.epoch > self._held[self._me].tip.epoch:
@@ -204,7 +200,6 @@ class Fetcher:
             return drained
         session.saw(asked.log, Tip.after(batches[-1]))
         state.delivered(session.link, events.count, len(data.records))
-        state.supplied_at = now
         return [Fetched(asked.log, session.peer, events, len(data.records)), *drained, *self._plan(state, now)]
 
     def _own_log_ahead(self, asked: Asked, peer: MemberKey, now: float) -> list[Effect]:
@@ -236,7 +231,8 @@ class Fetcher:
             return effects
         run, error = misfit
         if isinstance(error, DivergedError):
-            across = run.batches[0].header.epoch != state.intake.frontier.epoch
+            at = state.intake.frontier
+            across = next(one for one in run.batches if one.header.stop > at.next_seq).header.epoch != at.epoch
             parted = self._parted(state, self._sessions[run.link], run.range.start, now, across=across)
             return [*effects, *parted, Compare(run.link, state.log, run.batches)]
         return [*effects, *self._blame(run.link, f"data of log {state.log.hex()[:8]} that may not stand: {error}")]

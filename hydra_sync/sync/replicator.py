@@ -325,7 +325,7 @@ class Replicator:
                     effects.append(effect)
             if session.news_due(now):
                 effects.append(self._show_moved(session, now))
-        return effects + self.agreement.tick(now, self._fetcher.supplied_at(self.me)) + self._fetcher.plan_all(now)
+        return effects + self.agreement.tick(now) + self._fetcher.plan_all(now)
 
     @staticmethod
     def _show_moved(session: Session, now: float) -> TipsDue:
@@ -350,9 +350,8 @@ class Replicator:
             logs = tuple([self.agreement.shown(log) for log in session.unshown])
             session.unshown.clear()
             return Tips(False, logs)
-        if session.word_due:
-            session.word_due = False
-            return self.agreement.word(self.me)
+        if session.words_due:
+            return self.agreement.word(session.words_due.popitem()[0])
         return None
 
     # Messages

@@ -75,8 +75,6 @@ class LogSync:
     """Our own disk refused: nothing is asked before this time."""
     stalls: dict[int, int] = field(default_factory=dict)
     """How often in a row a link made no progress: who promises and does not deliver is believed less and less."""
-    supplied_at: float = -math.inf
-    """When something of it last came in."""
     overtake_at: float | None = None
     """When others may be asked for what the author, whom we follow, does not show; in the past: now."""
     refusing: bool = False

@@ -48,10 +48,10 @@ class Session:
     """Logs whose tip moved since the peer was last told, and when, the oldest first: news that can wait."""
     moved_told_at: float = -math.inf
     """When the peer was last told of some."""
-    word_due: bool = False
-    """Whether the peer is to be told how far our own log is stable."""
+    words_due: dict[MemberKey, None] = field(default_factory=dict)
+    """Logs of which the peer is to be told how far they are stable."""
     told_stable: dict[MemberKey, int] = field(default_factory=dict)
-    """How far the peer was told that logs of others are stable."""
+    """How far the peer knows that logs of others are stable, as it was told, or told us."""
     tips_sent: bool = False
     introduced: bool = False
     """Whether the peer's full tips have come."""

@@ -8,7 +8,8 @@ An author counts the receipts for its own log and tells the result. Uniform deli
 correct authors, so its word is enough, and saves the others from telling each other. Where the author
 is not there, they count themselves, and tell each other: whose receipts one of them has seen may be gone
 for good, and what the others have got since they promised the author an epoch, which it never began, is
-only staged, and counts for nobody. So the word of any one of them is taken, as its receipt would be. Where
+only staged, and counts for nobody. So the word of any one of them is taken. A member that lies about what it
+saw could so have others deliver early what an author that is away may yet leave out. Where
 all are gone who saw the receipts, nobody else can tell whether the author may still leave out what was
 staged since: that waits for its next start.
 """
@@ -30,10 +31,14 @@ _NOTHING: Final[Mapping[MemberKey, tuple[int, int]]] = {}
 
 
 class Stability:
-    """``stable`` is the first seq of each log that is not known to be stable; it only grows."""
+    """``stable`` is the first seq of each log that is not known to be stable; it only grows.
+
+    ``counted_in`` is the epoch of the tip that we held when that was counted.
+    """
 
     def __init__(self, me: MemberKey, members: int) -> None:
         self.stable: dict[MemberKey, int] = {}
+        self.counted_in: dict[MemberKey, int] = {}
         self._me = me
         self._others_needed = majority(members) - 1
         self._receipts: dict[MemberKey, dict[MemberKey, LogTip]] = {}
@@ -54,10 +59,12 @@ class Stability:
 
     def told(self, peer: MemberKey, log: MemberKey, epoch: int, next_seq: int) -> None:
         """A member says how far a log is stable, its own or another."""
+        word = epoch, next_seq
         if peer == log:
-            self._words[log] = epoch, next_seq
+            self._words[log] = word
         elif log != self._me:
-            self._hearsay.setdefault(log, {})[peer] = epoch, next_seq
+            hearsay = self._hearsay.setdefault(log, {})
+            hearsay[peer] = max(word, hearsay.get(peer, word))
 
     def taken(self, log: MemberKey, next_seq: int) -> None:
         """Our application took a log, when it was stable, up to here."""
@@ -88,7 +95,7 @@ class Stability:
         reach = min(reach, tip.next_seq if forked_at is None else min(tip.next_seq, forked_at))
         if reach <= known:
             return None
-        self.stable[log] = reach
+        self.stable[log], self.counted_in[log] = reach, tip.epoch
         return reach
 
     def _said(self, mine: LogTip, in_epoch: int, *, others: bool) -> int:
@@ -98,7 +105,7 @@ class Stability:
         reach = told if epoch == in_epoch else 0
         if others:
             for epoch, told in self._hearsay.get(log, _NOTHING).values():
-                if epoch == in_epoch:
+                if epoch <= in_epoch:  # what was stable in one epoch is in every later one
                     reach = max(reach, told)
         if mine.state is LogState.OK:  # else what we hold may be another branch
             reach = max(reach, self._taken.get(log, 0))

@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 
 from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.epoch import Answer, Ballot, Grant, enough, epoch_event, open_answer, open_ballot, order
 from hydra_sync.errors import FormatError, PeerError
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
-from hydra_sync.limits import ASK_AGAIN_S, BALLOT_JUMP_MAX
+from hydra_sync.limits import ASK_AGAIN_S, BALLOT_JUMP_MAX, PATIENCE_S_MAX
 from hydra_sync.sync.effects import BeginEpoch, Effect
 from hydra_sync.wire import Prepare, Promise, Refuse
 
@@ -52,6 +53,10 @@ class Starting:
     doubted: dict[MemberKey, None] = field(default_factory=dict)
     """Who answered with what could not be had: it is gone with it, or it lied."""
     asked_at: float = 0.0
+    begun_at: float = 0.0
+    """When the present ballot was first asked for."""
+    patience_s: float = ASK_AGAIN_S
+    """How long answers to a ballot are waited for that somebody refused, and others need not; it doubles."""
     target: Tip = EMPTY
     """While adopting: what our log must reach before we go on."""
     has_begun: bool = False
@@ -70,16 +75,14 @@ class Starting:
     @property
     def needed(self) -> int:
         """How many answers are needed, of those who have answered or may."""
-        return self._enough(self.answers)
-
-    def _enough(self, answered: Collection[MemberKey]) -> int:
-        return enough(answered, self.members, founding=self.founding, without=tuple(self.without))
+        return enough(self.answers, self.members, founding=self.founding, without=tuple(self.without))
 
     def ask(self, above: int, now: float) -> Prepare:
         """Begin with a new ballot, above ``above``: answers to another one are void (rule 1)."""
         self.number = above + 1
         self.answers.clear()
         self.refusals.clear()
+        self.begun_at = now
         self.phase = Phase.ASKING
         return self.prepare(now)
 
@@ -91,8 +94,11 @@ class Starting:
         )
 
     def ask_again(self, now: float) -> Prepare:
-        """What to send when answers are still missing: the same ballot, or one above what somebody refused it for."""
-        return self.ask(max(self.refusals.values()), now) if self.refusals else self.prepare(now)
+        """What to send when answers are still missing: the same ballot, or in the end one above the refusals."""
+        if not self.refusals or now < self.begun_at + self.patience_s:
+            return self.prepare(now)
+        self.patience_s = min(2 * self.patience_s, PATIENCE_S_MAX)
+        return self.ask(max(self.refusals.values()), now)
 
     def doubt(self) -> None:
         """What our log must reach cannot be had: believe those who answered with it only where there is need."""
@@ -102,8 +108,7 @@ class Starting:
 
     def take(self, promise: Promise) -> bool:
         """Count an answer; whether it was news. Raises `PeerError` if its witness did not sign it."""
-        wanted = self.phase is Phase.ASKING or (self.phase is Phase.ADOPTING and self.doubted)
-        if not wanted or promise.witness in self.answers or promise.witness == self.me:
+        if self.phase not in (Phase.ASKING, Phase.ADOPTING) or promise.witness in (*self.answers, self.me):
             return False
         if promise.witness not in self.members:
             raise PeerError("an answer of somebody who is no member")
@@ -138,7 +143,7 @@ class Starting:
             return self.ask(promised, now)
         self.refusals[bringer] = max(promised, self.refusals.get(bringer, 0))
         open_to_us = len(self.members) - 1 - len(self.refusals.keys() - self.answers.keys())
-        return self.ask_again(now) if open_to_us < self.needed else None
+        return self.ask(max(self.refusals.values()), now) if open_to_us < self.needed else None
 
     @property
     def was_known(self) -> bool:
@@ -152,9 +157,11 @@ class Starting:
         if self.phase is Phase.ASKING and len(self.answers) >= self.needed:
             self.phase = Phase.ADOPTING
         if self.phase is Phase.ADOPTING:
+            liars = [witness for witness, (_, answer) in self.answers.items() if _is_false(answer.tip, tip)]
+            self.doubted |= dict.fromkeys(liars)
             chosen = self._chosen()
             self.target = max((answer.tip for _, answer in chosen.values()), key=order, default=EMPTY)
-            if order(tip) >= order(self.target):
+            if order(tip) >= order(self.target) and chosen.keys().isdisjoint(liars):
                 self.phase = Phase.SEALING
                 answers = {witness: signed for witness, (signed, _) in chosen.items()}
                 grant = Grant(self.number, self.start, self.founding, answers, tuple(self.without))
@@ -162,12 +169,14 @@ class Starting:
         if self.phase is Phase.SEALING and tip.epoch == self.number:
             self.phase, self.has_begun = Phase.READY, True
             self.doubted.clear()
+            self.patience_s = ASK_AGAIN_S
         return []
 
     def _chosen(self) -> dict[MemberKey, tuple[bytes, Answer]]:
-        """The answers to go by: without those in doubt, if there are enough others. Any that are enough will do."""
+        """The answers to go by, the first that are enough; of those in doubt none, if there are enough others."""
         sure = {witness: answer for witness, answer in self.answers.items() if witness not in self.doubted}
-        return sure if len(sure) >= self._enough(sure) else self.answers
+        able = sure if len(sure) >= self.needed else self.answers
+        return dict(islice(able.items(), self.needed))
 
     @property
     def asks(self) -> bool:
@@ -188,3 +197,8 @@ class Starting:
     def silent(self) -> list[MemberKey]:
         """Whom we wait for: the members who have not answered."""
         return [member for member in self.members if member != self.me and member not in self.answers]
+
+
+def _is_false(answered: Tip, ours: Tip) -> bool:
+    """Whether an answer names another batch than ours for the end of our log. We sign one: that is a lie."""
+    return order(answered) == order(ours) and answered.hash != ours.hash

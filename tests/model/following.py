@@ -377,7 +377,7 @@ class Follower:
         self.author.told(self.witness(who).me, say=refusals)
         if self.author.starting.number == number:  # enough others may answer, and are waited for
             agreement = self.author.replicator.agreement
-            self.author.perform(agreement.tick(self.author.starting.asked_at + ASK_AGAIN_S, 0.0))
+            self.author.perform(agreement.tick(self.author.starting.asked_at + ASK_AGAIN_S))
         assert self.author.starting.number > number
         self._asked()
         return True

@@ -11,6 +11,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from hydra_sync.batch import GENESIS_HASH, Batch, parse_batch, seal_batch
 from hydra_sync.chain import EMPTY, Tip, link
@@ -38,7 +39,7 @@ from hydra_sync.sync import (
     Send,
     TipsDue,
 )
-from hydra_sync.wire import FrameReader, Goodbye, Hello, LogTip, Message, Role, encode_frame
+from hydra_sync.wire import FrameReader, Goodbye, Hello, LogTip, Message, Role, Stable, encode_frame
 
 FOREVER = 1e9
 
@@ -515,6 +516,11 @@ class Rig:
     def leave(self, number: int) -> list[Effect]:
         """The connection of this number is gone."""
         return self.core.disconnect(number, "gone", self.now)
+
+    def words(self, number: int) -> list[Stable]:
+        """What the peer on this link is told now of what is stable."""
+        said = iter(partial(self.core.take_tips, number, self.now), None)
+        return [message for message in said if isinstance(message, Stable)]
 
     def show(self, number: int, shown: dict[int, Sequence[Batch] | LogTip], *, full: bool = False) -> list[Effect]:
         """The peer on link ``number`` shows these logs."""

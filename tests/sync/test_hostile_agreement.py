@@ -11,11 +11,23 @@ from hypothesis import strategies as st
 from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.epoch import Answer, Ballot, open_ballot
 from hydra_sync.identity import MemberKey
-from hydra_sync.limits import BALLOT_JUMP_MAX, PASSED_MAX, UINT_MAX
+from hydra_sync.limits import BALLOT_JUMP_MAX, DOUBT_S, PASSED_MAX, UINT_MAX
 from hydra_sync.standing import Standing
-from hydra_sync.sync import BecameStable, BeginEpoch, Drop, Effect, EndFounding, LostDisk, Persist, Send
-from hydra_sync.wire import LogState, LogTip, Message, Prepare, Promise, Refuse, Stable
-from tests.sync.pump import Rig, sends, tip_of
+from hydra_sync.sync import (
+    Append,
+    BecameStable,
+    BeginEpoch,
+    Drop,
+    Effect,
+    EndFounding,
+    LostDisk,
+    OwnLogAhead,
+    OwnLogTaken,
+    Persist,
+    Send,
+)
+from hydra_sync.wire import Cancel, Data, Fetch, LogState, LogTip, Message, Prepare, Promise, Refuse, Stable
+from tests.sync.pump import Rig, records, sends, tip_of
 
 START, STORE = b"\x05" * 16, bytes(16)
 STRANGER = MemberKey(b"\x77" * 32)
@@ -34,8 +46,8 @@ def ballot(one: Rig, author: int, number: int = 1, *, key: int | None = None) ->
     return Prepare(one.members[author], Ballot(number, START, STORE).sign(signer, one.network))
 
 
-def answer(one: Rig, witness: int, author: int, number: int = 1, *, known: bool = False) -> Promise:
-    made = Answer(number, START, EMPTY, known, STORE)
+def answer(one: Rig, witness: int, author: int, number: int = 1, *, known: bool = False, tip: Tip = EMPTY) -> Promise:
+    made = Answer(number, START, tip, known, STORE)
     return Promise(
         one.members[author], one.members[witness], made.sign(one.keys[witness], one.network, one.members[author])
     )
@@ -143,7 +155,8 @@ def test_others_are_believed_about_a_log_while_its_author_is_silent() -> None:
     one.join(3, 3, {})
     assert one.say(3, Stable(author, 1, 3)) == []
     assert BecameStable(author, 2) in one.leave(1)
-    assert BecameStable(author, 3) in one.say(3, Stable(author, 0, 3))
+    one.join(4, 4, {})
+    assert BecameStable(author, 3) in one.say(4, Stable(author, 0, 3))
 
 
 def test_others_are_not_believed_while_an_author_starts_only_because_it_is_connected() -> None:
@@ -169,25 +182,53 @@ def test_our_word_is_given_to_who_connects() -> None:
     """Where a member needs to hear of more than the author and itself; as soon as something is stable."""
     log = Rig(5).log(0, 3)
     one = Rig(5, held={0: log})
-    assert told(one.join(1, 1, {0: log}), Stable) == []
+    one.join(1, 1, {0: log})
+    assert one.words(1) == []
     one.join(2, 2, {0: log})
-    assert told(one.join(3, 3, {}), Stable) == [3]
+    one.join(3, 3, {})
+    assert one.words(3) == [Stable(one.members[0], 0, 3)]
 
 
 def test_what_we_know_of_a_log_is_told_when_its_author_leaves() -> None:
-    """Once on each connection, and to who comes later; the author itself is not told."""
+    """Once on each connection, and to who comes later, and to none that said so itself; not to the author."""
     log = Rig(5).log(1, 3)
     one = Rig(5, held={1: log})
-    author = one.members[1]
+    word = Stable(one.members[1], 0, 3)
     one.join(1, 1, {1: log})
     one.join(2, 2, {1: log})
     one.join(3, 3, {})
-    assert told(one.leave(1), Stable) == [2, 3]
-    (word,) = sends(one.join(4, 4, {}), Stable)
-    assert word == Stable(author, 0, 3)
-    assert told(one.say(2, Stable(author, 0, 3)), Stable) == []
-    back = one.join(5, 1, {1: LogTip(author, tip_of(log), state=LogState.RECOVERING)})
-    assert told(back, Stable) == []
+    assert [one.words(link) for link in (1, 2, 3)] == [[], [], []]
+    one.leave(1)
+    assert [one.words(link) for link in (2, 3)] == [[word], [word]]
+    one.join(4, 4, {})
+    assert one.words(4) == [word]
+    one.say(2, word)
+    assert [one.words(link) for link in (2, 3, 4)] == [[], [], []]
+    one.join(5, 1, {1: LogTip(one.members[1], tip_of(log), state=LogState.RECOVERING)})
+    assert one.words(5) == []
+
+
+def test_what_we_know_of_a_log_is_told_when_its_author_knows_no_more() -> None:
+    """Its connection stays: it has started again beside the old one, or climbs to a later epoch."""
+    log = Rig(5).log(1, 3)
+    one = Rig(5, held={1: log})
+    one.join(1, 1, {1: log})
+    one.join(2, 2, {1: log})
+    one.show(1, {1: LogTip(one.members[1], tip_of(log), state=LogState.RECOVERING)})
+    assert (one.words(1), one.words(2)) == ([], [Stable(one.members[1], 0, 3)])
+
+
+def test_a_word_of_an_older_epoch_counts_in_later_ones() -> None:
+    """They contain what was stable before. Not the other way round, and no weaker word hides a stronger one."""
+    one = Rig(5)
+    author, other, third = one.members[1:4]
+    stability, mine = one.core.agreement.stability, LogTip(one.members[1], EMPTY)
+    stability.told(other, author, 1, 4)
+    stability.told(other, author, 1, 2)
+    stability.told(third, author, 3, 9)
+    assert stability.update(Tip(2, 7, bytes(32)), mine, is_silent=True) == 4
+    assert one.core.agreement.word(author) == Stable(author, 2, 4)
+    assert stability.update(Tip(3, 7, bytes(32)), mine, is_silent=True) == 7
 
 
 def test_what_our_application_took_is_stable() -> None:
@@ -196,12 +237,59 @@ def test_what_our_application_took_is_stable() -> None:
     one = Rig(5, held={1: log})
     author = one.members[1]
     one.join(2, 2, {})
-    effects = one.core.agreement.taken(author, 2)
-    assert BecameStable(author, 2) in effects
-    assert sends(effects, Stable) == [Stable(author, 0, 2)]
+    assert BecameStable(author, 2) in one.core.agreement.taken(author, 2)
+    assert one.words(2) == [Stable(author, 0, 2)]
     assert BecameStable(author, 3) in one.core.agreement.taken(author, 9)
     doubtful = Rig(5, held={1: log}, standings={1: Standing(amnesiac=True)})
     assert doubtful.core.agreement.taken(author, 2) == []
+
+
+def test_who_has_just_answered_is_not_doubted() -> None:
+    """However long the start has waited for others before: what they hold has not had the time to come."""
+    one = Rig(5, start=START)
+    one.now = 1e5
+    log = one.log(0, 3)
+    for link in (1, 2, 3):
+        one.join(link, link, {0: log})
+        one.say(link, answer(one, link, 0, tip=tip_of(log)))
+    starting = one.core.agreement.starting
+    assert starting is not None
+    assert one.core.agreement.adopts
+    assert not sends(one.core.agreement.tick(one.now + DOUBT_S - 1), Prepare)
+    assert not starting.doubted
+    asked = sends(one.core.agreement.tick(one.now + DOUBT_S), Prepare)
+    assert len(asked) == 3
+    assert list(starting.doubted) == one.members[1:4]
+
+
+def test_what_comes_in_is_waited_for() -> None:
+    """As long as our own log grows."""
+    one = Rig(5, start=START)
+    log = one.log(0, 3)
+    for link in (1, 2, 3):
+        one.join(link, link, {0: log})
+        one.say(link, answer(one, link, 0, tip=tip_of(log)))
+    one.now += DOUBT_S - 1
+    one.core.appended(one.members[0], tip_of(log[:1]), one.now)
+    assert not sends(one.core.agreement.tick(one.now + DOUBT_S - 1), Prepare)
+    assert sends(one.core.agreement.tick(one.now + DOUBT_S), Prepare)
+
+
+def test_what_comes_of_our_own_log_while_others_are_asked_changes_nothing() -> None:
+    """It was asked for before that, be it another history or a later epoch."""
+    one = Rig(5, start=START)
+    log, other = one.log(0, 3), one.log(0, 3, salt=1)
+    for link in (1, 2, 3):
+        one.join(link, link, {0: log})
+        effects = one.say(link, answer(one, link, 0, tip=tip_of(log)))
+    ((link, fetch),) = [
+        (one.link, one.message) for one in effects if isinstance(one, Send) and isinstance(one.message, Fetch)
+    ]
+    one.core.agreement.tick(one.now + DOUBT_S)
+    assert not one.core.agreement.adopts
+    effects = one.say(link, Data(fetch.request, records(other[fetch.start :])))
+    assert sends(effects, Cancel)
+    assert not [effect for effect in effects if isinstance(effect, OwnLogAhead | OwnLogTaken | Append | Drop)]
 
 
 def test_a_claimed_epoch_of_our_log_pushes_our_ballot_only_so_far() -> None:
@@ -278,16 +366,16 @@ def test_silence_is_asked_again_in_time() -> None:
     one = rig(peers=(1, 2), starts=True)
     agreement = one.core.agreement
     due = agreement.deadline()
-    assert agreement.tick(due - 0.01, 0.0) == []
-    assert told(agreement.tick(due, 0.0), Prepare) == [1, 2]
+    assert agreement.tick(due - 0.01) == []
+    assert told(agreement.tick(due), Prepare) == [1, 2]
     assert agreement.deadline() > due
     for witness in (1, 2):
         one.say(witness, answer(one, witness, 0))
     assert agreement.deadline() == float("inf")
-    assert agreement.tick(1e9, 0.0) == []
+    assert agreement.tick(1e9) == []
     assert rig().core.agreement.deadline() == float("inf")
     unasked = Rig(4, start=START).core.agreement
-    assert (unasked.tick(1e9, 0.0), unasked.deadline()) == ([], float("inf"))
+    assert (unasked.tick(1e9), unasked.deadline()) == ([], float("inf"))
 
 
 def test_a_store_that_trusts_its_disk_or_is_alone_appends_at_once() -> None:

@@ -174,10 +174,19 @@ def test_one_member_cannot_refuse_for_all() -> None:
     for witness in OTHERS[1:]:
         one.take(promise(witness))
     assert one.step(EMPTY) != []
-    other = starting()
-    other.refused(refusal(7), MEMBERS[1], 12.0)
-    assert open_ballot(other.ask_again(13.0).ballot, NETWORK, ME.member).number == 8
-    assert open_ballot(other.ask_again(14.0).ballot, NETWORK, ME.member).number == 8
+
+
+def test_who_refuses_all_cannot_hurry_us_on() -> None:
+    """Answers may take as long as they need: each ballot that is refused by few is waited for twice as long."""
+    one = starting()
+    climbed = []
+    for seconds in range(10, 200):
+        one.refused(refusal(one.number + 1), MEMBERS[1], seconds)
+        before = one.number
+        one.ask_again(seconds)
+        if one.number > before:
+            climbed.append(seconds)
+    assert climbed == [12, 16, 24, 40, 72, 136]
 
 
 def test_who_has_promised_and_brings_refusals_of_others_still_counts() -> None:
@@ -214,8 +223,8 @@ def test_who_answered_with_what_cannot_be_had_is_believed_only_in_need() -> None
         assert bool(begun) == (place == 3), "the doubtful answer first: it is enough to wait with, not to begin on"
     (begin,) = begun
     assert isinstance(begin, BeginEpoch)
-    grant = epoch_event(Grant(4, START, False, {w.member: promise(w, 4, tip=TIP).answer for w in OTHERS[1:]}, ()))
-    assert begin.event == grant
+    grant = Grant(4, START, founding=False, answers={w.member: promise(w, 4, tip=TIP).answer for w in OTHERS[1:]})
+    assert begin.event == epoch_event(grant)
     few = starting(count=3)
     for place, witness in enumerate(OTHERS[:2]):
         few.take(promise(witness, tip=LATER if place == 0 else TIP))
@@ -265,6 +274,40 @@ def test_who_appends_climbs_above_what_it_once_asked() -> None:
     assert again is not None
     assert one.number == 6
     assert one.phase is Phase.ASKING
+
+
+def test_another_end_of_our_own_log_is_a_lie() -> None:
+    """Nobody would take an epoch that names it as the highest answer: others' answers are waited for."""
+    lie = replace(TIP, hash=b"?" * 32)
+    one = starting()
+    for place, witness in enumerate(OTHERS[:3]):
+        one.take(promise(witness, tip=lie if place == 0 else TIP))
+    assert one.step(TIP) == []
+    assert one.phase is Phase.ADOPTING
+    one.take(promise(OTHERS[3], tip=TIP))
+    (begin,) = one.step(TIP)
+    assert isinstance(begin, BeginEpoch)
+    grant = Grant(3, START, founding=False, answers={w.member: promise(w, tip=TIP).answer for w in OTHERS[1:]})
+    assert begin.event == epoch_event(grant)
+    late = starting()
+    for place, witness in enumerate(OTHERS):
+        late.take(promise(witness, tip=replace(LATER, hash=b"?" * 32) if place == 0 else LATER))
+        assert late.step(TIP) == []
+    assert late.step(LATER) != []
+
+
+def test_who_was_given_up_and_has_answered_is_needed() -> None:
+    """In doubt it stays so: it may be the only one that remembers."""
+    one = starting(without=(1,), count=3)
+    one.take(promise(OTHERS[0], tip=LATER))
+    one.take(promise(OTHERS[1], tip=TIP))
+    one.step(TIP)
+    one.doubt()
+    one.ask(one.number, 12.0)
+    one.take(promise(OTHERS[0], 4, tip=LATER))
+    one.take(promise(OTHERS[1], 4, tip=TIP))
+    assert one.step(TIP) == []
+    assert one.target == LATER
 
 
 def test_who_is_known_has_been_here_before() -> None:
