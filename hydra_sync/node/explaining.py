@@ -43,12 +43,14 @@ def _asking(status: Status) -> Iterator[str]:
     promised = f"; promised by {names(start.promised)}" if start.promised else ""
     given_up = f"; {names(start.without)} given up by the operator" if start.without else ""
     members = {member.alias: member for member in status.members}
-    silent = [_silent(status, members[alias]) for alias in start.waiting]
+    silent = [_silent(status, members[alias]) for alias in start.waiting if alias not in start.without]
     missing = max(0, start.needed - len(start.promised))
     more = f"{missing} more" if start.promised else str(missing)
     whom = f"all of {', '.join(silent)}" if missing == len(silent) > 1 else f"{more} of {', '.join(silent)}"
     if missing == len(silent) == 1:
         whom = silent[0]
+    elif missing == 0:
+        whom = f"no promise, but to know what others remember: {', '.join(silent)}"
     yield f"starting: {asks}{promised}{given_up}; needs {whom}"
     if start.founding:
         yield (
@@ -63,6 +65,8 @@ def _adopting(status: Status) -> Iterator[str]:
     start, log = status.start, status.me.log
     who, holders = names(start.promised), names(start.holders)
     fetches = f"fetches what {holders} said to hold of it first, has {log.tip.next_seq} of {log.target}"
+    if log.tip.next_seq >= log.target:
+        fetches = f"what {holders} said to hold of it is another branch, or nothing that this node signed"
     yield f"starting: {who} promised epoch {start.ballot} of its own log; {fetches}"
     away = [member.alias for member in status.members if member.alias in start.holders and not member.connected]
     yield f"to go on, start {names(away)}. {_WITHOUT}" if away else f"others are asked if it does not come. {_WITHOUT}"
@@ -76,6 +80,8 @@ def _silent(status: Status, member: MemberStatus) -> str:
         return f"{member.alias} (connected, but amnesiac for this log: it may not promise before it has it again)"
     if state == "founding" and not status.start.founding:
         return f"{member.alias} (connected, but founding: it promises nothing to who is not)"
+    if member.alias in status.start.refused:
+        return f"{member.alias} (connected, promised a later epoch, or so it says: it is asked again above that)"
     return f"{member.alias} (connected, has not answered)"
 
 

@@ -50,6 +50,7 @@ def _start(engine: Engine) -> StartStatus:
         needed=starting.needed,
         promised=tuple(map(alias, sorted(starting.answers))),
         waiting=tuple(map(alias, starting.silent())),
+        refused=tuple(map(alias, sorted(starting.refusals))),
         holders=tuple(map(alias, sorted(starting.holders))),
         without=tuple(map(alias, starting.without)),
     )

@@ -72,6 +72,8 @@ class StartStatus:
     """Who has."""
     waiting: tuple[str, ...] = ()
     """Who has not answered."""
+    refused: tuple[str, ...] = ()
+    """Who has said, for itself or for others, that a later one is promised: it is asked again above that."""
     holders: tuple[str, ...] = ()
     """Who answered that it holds what our log must reach first."""
     without: tuple[str, ...] = ()

@@ -268,6 +268,8 @@ class Agreement:
         effects = [effect for log in due for effect in self._refuse_behind(log, now)]
         if self.starting is None or self.starting.number == 0:
             return effects
+        if self.starting.asks and self.starting.needed == 0 and self._nobody_remembers():
+            return [*effects, *self.starting.begin_alone(self._held[self.me].tip)]
         if self._adopts_in_vain(now):
             self.starting.doubt()
             return [*effects, *self._tell_all(self._ask(now))]
@@ -286,7 +288,7 @@ class Agreement:
 
     def _ask(self, now: float) -> Prepare:
         assert self.starting is not None
-        return self.starting.ask(max(self._held[self.me].tip.epoch, self._promised_above, self.starting.number), now)
+        return self.starting.ask(max(self._held[self.me].tip.epoch, self._promised_above, self.starting.floor), now)
 
     def _adopts_in_vain(self, now: float) -> bool:
         """Whether nobody here has had what our own log must reach, or sent of it, for so long that all are asked again.
@@ -300,6 +302,17 @@ class Agreement:
             self._adoptable_at = now
             return now >= self._adopted_at + DOUBT_S
         return now >= self._adoptable_at + ADOPT_S
+
+    def _nobody_remembers(self) -> bool:
+        """Whether all whom the operator did not give up are here, and nobody here knows our own log any more."""
+        assert self.starting is not None
+        for member in self._members:
+            link = self._nodes.get(member)
+            shown = self._sessions[link].counted.get(self.me) if link is not None else None
+            knows_nothing = shown is not None and shown.state is LogState.AMNESIAC
+            if member != self.me and not (knows_nothing or (link is None and member in self.starting.without)):
+                return False
+        return True
 
     def _can_adopt(self, starting: Starting) -> bool:
         shown = (self._sessions[link].counted.get(self.me) for link in self._nodes.values())
@@ -325,6 +338,8 @@ class Agreement:
             return []
         tip = self._held[self.me].tip
         was = starting.phase
+        if was is Phase.ADOPTING and tip.epoch >= starting.number:  # another process with our key has begun that
+            return self._tell_all(self._ask(now))
         effects = starting.step(tip)
         if was is Phase.ASKING and starting.phase is Phase.ADOPTING:
             self._adopted_at = self._adoptable_at = now

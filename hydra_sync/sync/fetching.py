@@ -335,8 +335,7 @@ class Fetcher:
             return self._diverged(state, session.peer, session.link, seq, proven=proven)
         effects: list[Effect] = [SourceReplaced(state.log, session.peer, "it holds a branch of another epoch")]
         effects += self._leave(state, session.link)
-        state.refused_until[session.link] = now + STALL_S
-        state.keep_branch()
+        state.part(session.link, now)
         return effects
 
     def _diverged(self, state: LogSync, peer: MemberKey, link: int, seq: int, *, proven: bool) -> list[Effect]:

@@ -170,7 +170,8 @@ class Replicator:
         left = self._turn_to_other(session.peer, now) if session.is_node else []
         gone = session.introduced and (session.is_tool or session.peer not in self.nodes)
         notice = [Disconnected(session.peer, tool=session.is_tool, why=why)] if gone else []
-        parted = self.agreement.parted(session.peer) if gone and session.is_node else []
+        # Also where one that took its place has ended before it showed anything.
+        parted = self.agreement.parted(session.peer) if session.is_node and session.peer not in self.nodes else []
         return [*notice, *parted, *left, *self._fetcher.plan_all(now)]
 
     def heard(self, link: int, now: float, *, partial: int) -> None:
@@ -399,7 +400,7 @@ class Replicator:
             case Refuse():
                 return self.agreement.refuse(session, message, now)
             case Stable():
-                if self.nodes.get(session.peer) != session.link:
+                if message.log == session.peer and self.nodes.get(session.peer) != session.link:
                     return []  # what an older process says of its epoch must not hide the word about the later one
                 return self.agreement.stable(session, message)
 

@@ -18,12 +18,14 @@ from hydra_sync.chain import Tip
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import (
     LAG_S,
+    PARTINGS_MAX,
     RANGE_BYTES_TARGET,
     RANGE_EVENTS_FIRST,
     RANGES_PER_LOG,
     RANGES_PER_SOURCE,
     STALL_DOUBLINGS_MAX,
     STALL_PENALTY_S,
+    STALL_S,
 )
 from hydra_sync.ranges import SeqRange, subtract
 from hydra_sync.sync.asking import Asked
@@ -71,6 +73,8 @@ class LogSync:
     """Links that said they cannot supply what we need now: not asked before this time."""
     stalled_until: dict[int, float] = field(default_factory=dict)
     """Links that made no progress: the last choice until this time."""
+    partings: dict[int, int] = field(default_factory=dict)
+    """How often in a row a link turned out to hold another branch than the one it was asked for."""
     paused_until: float = -math.inf
     """Our own disk refused: nothing is asked before this time."""
     stalls: dict[int, int] = field(default_factory=dict)
@@ -133,6 +137,7 @@ class LogSync:
         self.refused_until.pop(link, None)
         self.stalled_until.pop(link, None)
         self.stalls.pop(link, None)
+        self.partings.pop(link, None)
         self.overtake_at = None
 
     def delivered(self, link: int, events: int, size: int) -> None:
@@ -140,11 +145,18 @@ class LogSync:
         self.events_seen += events
         self.bytes_seen += size
         self.stalls.pop(link, None)
+        self.partings.pop(link, None)
         self.overtake_at = None
+
+    def part(self, link: int, now: float) -> None:
+        """The link holds another branch: who says so again and again, and shows more, takes nobody else's time."""
+        times = self.partings[link] = self.partings.get(link, 0) + 1
+        self.refused_until[link] = now + STALL_S * 2 ** min(times - 1, STALL_DOUBLINGS_MAX)
+        self.keep_branch()
 
     def reconsider(self, link: int) -> None:
         """The link shows a new tip: perhaps it can supply now, unless it has another history."""
-        if self.refused_until.get(link) != math.inf:
+        if self.refused_until.get(link) != math.inf and self.partings.get(link, 0) <= PARTINGS_MAX:
             self.refused_until.pop(link, None)
 
     def deadline(self) -> float:

@@ -15,7 +15,7 @@ from enum import Enum
 from itertools import islice
 
 from hydra_sync.chain import EMPTY, Tip
-from hydra_sync.epoch import Answer, Ballot, Grant, enough, epoch_event, open_answer, open_ballot, order
+from hydra_sync.epoch import Answer, Ballot, Grant, answers_needed, enough, epoch_event, open_answer, open_ballot, order
 from hydra_sync.errors import FormatError, PeerError
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
 from hydra_sync.limits import ASK_AGAIN_S, BALLOT_JUMP_MAX, PATIENCE_S_MAX
@@ -73,6 +73,11 @@ class Starting:
         return self.phase is Phase.READY
 
     @property
+    def _whole(self) -> int:
+        """How many answers are enough, with nobody given up."""
+        return len(self.members) - 1 if self.founding else answers_needed(len(self.members))
+
+    @property
     def needed(self) -> int:
         """How many answers are needed, of those who have answered or may."""
         return enough(self.answers, self.members, founding=self.founding, without=tuple(self.without))
@@ -98,7 +103,12 @@ class Starting:
         if not self.refusals or now < self.begun_at + self.patience_s:
             return self.prepare(now)
         self.patience_s = min(2 * self.patience_s, PATIENCE_S_MAX)
-        return self.ask(max(self.refusals.values()), now)
+        return self.ask(self.floor, now)
+
+    @property
+    def floor(self) -> int:
+        """What the next ballot must be above: the present one, and all that it was refused for."""
+        return max(self.number, *self.refusals.values(), 0)
 
     def doubt(self) -> None:
         """What our log must reach cannot be had: believe those who answered with it only where there is need."""
@@ -128,22 +138,27 @@ class Starting:
         so for all, could hold up every start. Once we append we ask again only if we see that we ourselves asked
         for that epoch, in an earlier start: whoever promised it then could never follow us (rule 8).
         """
-        promised = message.promised
-        if self.phase in (Phase.ADOPTING, Phase.SEALING) or self.is_over:
-            return None
-        if not self.number <= promised <= self.number + BALLOT_JUMP_MAX:
+        promised = min(message.promised, self.number + BALLOT_JUMP_MAX)
+        if self.phase is Phase.SEALING or self.is_over or promised < self.number:
             return None
         if self.phase is Phase.READY:
             try:
                 asked = open_ballot(message.ballot, self.network, self.me)
             except FormatError:
                 return None
-            if asked.number != promised or promised == self.number:
+            if asked.number != message.promised or asked.number == self.number:
                 return None
-            return self.ask(promised, now)
+            return self.ask(asked.number, now)
         self.refusals[bringer] = max(promised, self.refusals.get(bringer, 0))
+        if self.phase is Phase.ADOPTING:  # enough have granted this ballot; one that follows it will be above
+            return None
         open_to_us = len(self.members) - 1 - len(self.refusals.keys() - self.answers.keys())
-        return self.ask(max(self.refusals.values()), now) if open_to_us < self.needed else None
+        return self.ask(self.floor, now) if open_to_us < self.needed else None
+
+    def begin_alone(self, tip: Tip) -> list[Effect]:
+        """Nobody is left who remembers, and the operator has said so: on what our own disk holds."""
+        self.phase = Phase.ADOPTING
+        return self.step(tip)
 
     @property
     def was_known(self) -> bool:
@@ -154,7 +169,7 @@ class Starting:
         """What follows from the answers and from how far our own log is durable: ``tip``."""
         if self.is_over:
             return []
-        if self.phase is Phase.ASKING and len(self.answers) >= self.needed:
+        if self.phase is Phase.ASKING and len(self.answers) >= max(1, self.needed):
             self.phase = Phase.ADOPTING
         if self.phase is Phase.ADOPTING:
             liars = [witness for witness, (_, answer) in self.answers.items() if _is_false(answer.tip, tip)]
@@ -176,7 +191,7 @@ class Starting:
         """The answers to go by, the first that are enough; of those in doubt none, if there are enough others."""
         sure = {witness: answer for witness, answer in self.answers.items() if witness not in self.doubted}
         able = sure if len(sure) >= self.needed else self.answers
-        return dict(islice(able.items(), self.needed))
+        return dict(islice(able.items(), self._whole))
 
     @property
     def asks(self) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from hydra_sync.batch import Batch
 from hydra_sync.chain import EMPTY, Tip
-from hydra_sync.limits import LAG_S
+from hydra_sync.limits import LAG_S, PARTINGS_MAX
 from hydra_sync.ranges import SeqRange
 from hydra_sync.sync import (
     Append,
@@ -193,6 +193,22 @@ def test_what_a_later_epoch_leaves_out_is_no_fork_if_it_was_asked_for_before() -
     effects = rig.say(1, Data(live.request, records(LATER[3:4])))
     assert [effect for effect in effects if isinstance(effect, Append)]
     assert not [effect for effect in effects if isinstance(effect, Drop | Diverged)]
+
+
+def test_who_parts_from_us_again_and_again_takes_nobody_elses_time() -> None:
+    """It shows ever later epochs, and has another branch whenever it is asked: the others are asked then."""
+    rig = Rig(held={AUTHOR: TRUNK})
+    more = grown(TRUNK, 0, 0)
+    effects = rig.join(1, RELAY, {AUTHOR: more})
+    asked = 0
+    for epoch in range(1, 30):
+        effects = rig.join(2, AUTHOR, {}) if epoch == 1 else []
+        effects += rig.show(2, {AUTHOR: LogTip(rig.members[AUTHOR], Tip(epoch, 9, bytes([epoch]) * 32))})
+        for effect in effects:
+            if isinstance(effect, Send) and effect.link == 2 and isinstance(effect.message, Fetch):
+                asked += 1
+                rig.say(2, End(effect.message.request, 0, EndReason.DIVERGED, 0))
+    assert 0 < asked <= PARTINGS_MAX + 2
 
 
 def test_a_branch_is_left_for_nothing_when_its_source_goes() -> None:

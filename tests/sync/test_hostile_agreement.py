@@ -27,7 +27,7 @@ from hydra_sync.sync import (
     Send,
 )
 from hydra_sync.wire import Cancel, Data, Fetch, LogState, LogTip, Message, Prepare, Promise, Refuse, Stable
-from tests.sync.pump import Rig, records, sends, tip_of
+from tests.sync.pump import Rig, hello, records, sends, tip_of
 
 START, STORE = b"\x05" * 16, bytes(16)
 STRANGER = MemberKey(b"\x77" * 32)
@@ -231,6 +231,32 @@ def test_a_word_of_an_older_epoch_counts_in_later_ones() -> None:
     assert stability.update(Tip(3, 7, bytes(32)), mine, is_silent=True) == 7
 
 
+def test_a_word_about_anothers_log_counts_from_any_process() -> None:
+    """Which of two with one key is the later one says nothing about what the other saw."""
+    log = Rig(5).log(1, 3)
+    one = Rig(5, held={1: log})
+    for link, start in ((2, bytes(16)), (3, START)):
+        one.core.connect(link, one.members[2], dialed=False, now=one.now)
+        one.say(link, hello(one.network).of_start(start))
+        one.show(link, {}, full=True)
+    assert one.core.nodes[one.members[2]] == 2
+    assert BecameStable(one.members[1], 3) in one.say(3, Stable(one.members[1], 0, 3))
+
+
+def test_what_we_know_of_a_log_is_told_though_its_author_never_came_back_to_us() -> None:
+    """A connection that took the place of its old one ended before it showed anything."""
+    log = Rig(5).log(1, 3)
+    one = Rig(5, held={1: log})
+    one.join(1, 1, {1: log})
+    one.join(2, 2, {1: log})
+    one.core.connect(3, one.members[1], dialed=False, now=one.now)
+    one.say(3, hello(one.network))
+    one.leave(1)
+    assert one.words(2) == []
+    one.leave(3)
+    assert one.words(2) == [Stable(one.members[1], 0, 3)]
+
+
 def test_what_our_application_took_is_stable() -> None:
     """It outlives the process; of no more than we hold, and not where what we hold may be another branch."""
     log = Rig(5).log(1, 3)
@@ -273,6 +299,32 @@ def test_what_comes_in_is_waited_for() -> None:
     one.core.appended(one.members[0], tip_of(log[:1]), one.now)
     assert not sends(one.core.agreement.tick(one.now + DOUBT_S - 1), Prepare)
     assert sends(one.core.agreement.tick(one.now + DOUBT_S), Prepare)
+
+
+def test_a_start_whose_epoch_is_overtaken_asks_above() -> None:
+    """Another process with its key began a later one, which came with what was to be adopted."""
+    one = Rig(5, start=START)
+    log = one.log(0, 3)
+    for link in (1, 2, 3):
+        one.join(link, link, {0: log})
+        one.say(link, answer(one, link, 0, tip=tip_of(log)))
+    effects = one.core.appended(one.members[0], Tip(7, 4, b"?" * 32), one.now)
+    assert not [effect for effect in effects if isinstance(effect, BeginEpoch)]
+    (asked, *_) = sends(effects, Prepare)
+    assert isinstance(asked, Prepare)
+    assert open_ballot(asked.ballot, one.network, one.members[0]).number == 8
+
+
+@pytest.mark.parametrize("state", LogState)
+def test_a_start_without_most_begins_when_nobody_here_remembers(state: LogState) -> None:
+    """Those who were not given up have to say so: one that is away, or only silent, may."""
+    given_up = tuple(Rig(4).members[2:])
+    one = Rig(4, start=START, standings={0: Standing(amnesiac=True, without=given_up)})
+    begun = lambda: [effect for effect in one.core.tick(one.now + 1) if isinstance(effect, BeginEpoch)]  # noqa: E731
+    one.join(3, 3, {0: LogTip(one.members[0], EMPTY, state=LogState.AMNESIAC)})
+    assert begun() == []
+    one.join(1, 1, {0: LogTip(one.members[0], EMPTY, state=state)})
+    assert len(begun()) == (state is LogState.AMNESIAC)
 
 
 def test_what_comes_of_our_own_log_while_others_are_asked_changes_nothing() -> None:

@@ -198,15 +198,17 @@ def test_who_has_promised_and_brings_refusals_of_others_still_counts() -> None:
 
 
 def test_numbers_cannot_be_used_up() -> None:
-    """Nobody pushes a ballot down, or up by more than `BALLOT_JUMP_MAX` at once."""
+    """Nobody pushes a ballot down, or up by more than `BALLOT_JUMP_MAX` at once; far is reached in steps."""
     one = starting(count=2)
     assert one.refused(refusal(2), MEMBERS[1], 11.0) is None
-    assert one.refused(refusal(3 + BALLOT_JUMP_MAX + 1), MEMBERS[1], 11.0) is None
     assert one.number == 3
     assert one.refused(refusal(3), MEMBERS[1], 11.0) is not None
     assert one.number == 4
-    assert one.refused(refusal(4 + BALLOT_JUMP_MAX), MEMBERS[1], 11.0) is not None
-    assert one.number == 5 + BALLOT_JUMP_MAX
+    far = 3 * BALLOT_JUMP_MAX
+    for number in (5 + BALLOT_JUMP_MAX, 6 + 2 * BALLOT_JUMP_MAX, far + 1):
+        assert one.refused(refusal(far), MEMBERS[1], 11.0) is not None
+        assert one.number == number
+    assert one.refused(refusal(far), MEMBERS[1], 11.0) is None
 
 
 def test_who_answered_with_what_cannot_be_had_is_believed_only_in_need() -> None:
@@ -246,6 +248,7 @@ def test_an_epoch_that_is_granted_is_begun(target: Tip) -> None:
     one.step(EMPTY)
     assert one.phase in (Phase.ADOPTING, Phase.SEALING)
     assert one.refused(refusal(5, ballot=ballot(5)), MEMBERS[1], 12.0) is None
+    assert one.floor == (5 if one.phase is Phase.ADOPTING else 3)  # of the next, if what is to be adopted never comes
 
 
 @pytest.mark.parametrize(
@@ -308,6 +311,17 @@ def test_who_was_given_up_and_has_answered_is_needed() -> None:
     one.take(promise(OTHERS[1], 4, tip=TIP))
     assert one.step(TIP) == []
     assert one.target == LATER
+
+
+def test_who_answers_counts_though_nobody_need() -> None:
+    """With so many given up that nobody is waited for, the one that is left may be the only one that remembers."""
+    one = starting(without=(2, 3, 4))
+    assert one.needed == 0
+    assert one.step(EMPTY) == []
+    one.take(promise(OTHERS[0], tip=LATER))
+    assert one.step(TIP) == []
+    assert one.target == LATER
+    assert starting(without=(2, 3, 4)).begin_alone(TIP) != []
 
 
 def test_who_is_known_has_been_here_before() -> None:
