@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hydra_sync.batch import Batch
 from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.epoch import Answer, Ballot, open_ballot
 from hydra_sync.identity import MemberKey
@@ -270,14 +271,20 @@ def test_what_our_application_took_is_stable() -> None:
     assert doubtful.core.agreement.taken(author, 2) == []
 
 
-def test_who_has_just_answered_is_not_doubted() -> None:
-    """However long the start has waited for others before: what they hold has not had the time to come."""
+def adopting(*, now: float = 100.0) -> tuple[Rig, list[Batch], list[Effect]]:
+    """A start that was promised an epoch by three who hold this of its log, and what followed from the last of them."""
     one = Rig(5, start=START)
-    one.now = 1e5
+    one.now = now
     log = one.log(0, 3)
     for link in (1, 2, 3):
         one.join(link, link, {0: log})
-        one.say(link, answer(one, link, 0, tip=tip_of(log)))
+        effects = one.say(link, answer(one, link, 0, tip=tip_of(log)))
+    return one, log, effects
+
+
+def test_who_has_just_answered_is_not_doubted() -> None:
+    """However long the start has waited for others before: what they hold has not had the time to come."""
+    one, _, _ = adopting(now=1e5)
     starting = one.core.agreement.starting
     assert starting is not None
     assert one.core.agreement.adopts
@@ -290,11 +297,7 @@ def test_who_has_just_answered_is_not_doubted() -> None:
 
 def test_what_comes_in_is_waited_for() -> None:
     """As long as our own log grows."""
-    one = Rig(5, start=START)
-    log = one.log(0, 3)
-    for link in (1, 2, 3):
-        one.join(link, link, {0: log})
-        one.say(link, answer(one, link, 0, tip=tip_of(log)))
+    one, log, _ = adopting()
     one.now += DOUBT_S - 1
     one.core.appended(one.members[0], tip_of(log[:1]), one.now)
     assert not sends(one.core.agreement.tick(one.now + DOUBT_S - 1), Prepare)
@@ -303,11 +306,7 @@ def test_what_comes_in_is_waited_for() -> None:
 
 def test_a_start_whose_epoch_is_overtaken_asks_above() -> None:
     """Another process with its key began a later one, which came with what was to be adopted."""
-    one = Rig(5, start=START)
-    log = one.log(0, 3)
-    for link in (1, 2, 3):
-        one.join(link, link, {0: log})
-        one.say(link, answer(one, link, 0, tip=tip_of(log)))
+    one, _, _ = adopting()
     effects = one.core.appended(one.members[0], Tip(7, 4, b"?" * 32), one.now)
     assert not [effect for effect in effects if isinstance(effect, BeginEpoch)]
     (asked, *_) = sends(effects, Prepare)
@@ -329,11 +328,8 @@ def test_a_start_without_most_begins_when_nobody_here_remembers(state: LogState)
 
 def test_what_comes_of_our_own_log_while_others_are_asked_changes_nothing() -> None:
     """It was asked for before that, be it another history or a later epoch."""
-    one = Rig(5, start=START)
-    log, other = one.log(0, 3), one.log(0, 3, salt=1)
-    for link in (1, 2, 3):
-        one.join(link, link, {0: log})
-        effects = one.say(link, answer(one, link, 0, tip=tip_of(log)))
+    one, _, effects = adopting()
+    other = one.log(0, 3, salt=1)
     ((link, fetch),) = [
         (one.link, one.message) for one in effects if isinstance(one, Send) and isinstance(one.message, Fetch)
     ]
