@@ -13,6 +13,10 @@ def test_strangers_at_every_door() -> None:
     assert found.strangers_at_every_door.run(0).failure is None
 
 
+def test_delivered_and_restarted() -> None:
+    assert all(found.delivered_and_restarted.run(seed).failure is None for seed in range(3))
+
+
 def test_crowd_after_a_pause() -> None:
     assert found.crowd_after_a_pause.run(0).failure is None
 
@@ -42,3 +46,7 @@ def test_orphans_are_told_at_once() -> None:
 
 def test_promise_waits_for_room() -> None:
     assert found.promise_waits_for_room.run(0).failure is None
+
+
+def test_none_is_left_out() -> None:
+    assert {f"test_{name}" for name in found.__all__} <= globals().keys()
