@@ -42,7 +42,7 @@ FILES = {
     "bob.vk": "b07ac0935ca80908b08b63d97157c9a4cec64f31004b106e7cfb94aeb0a6640d",
     "chain.hex": "5062aaac5aee4e0b4a3c8ab498fbce52cdd4bf5191ee459e44e15ffd69a32c5a",
     "epoch.txt": "6668958a4b4a4c5695c2ab2c3e0be7a21311038f2004c5575b90a85059f0319a",
-    "messages.txt": "44bf197b3ae55f7f3467a7bdfab9d92371371ccd89918f21f8cc3c96b8b17df9",
+    "messages.txt": "f992c0f42f40e89d40174c2d751dfed77c9175d0eda9d9f8f5da9194284cc7b7",
     "network-id.hex": "c83d922b206d4aeec69132133d3f0ba287094c940da8d5d482440865e1896886",
 }
 
