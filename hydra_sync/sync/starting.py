@@ -15,7 +15,7 @@ from enum import Enum
 from itertools import islice
 
 from hydra_sync.chain import EMPTY, Tip
-from hydra_sync.epoch import Answer, Ballot, Grant, answers_needed, enough, epoch_event, open_answer, open_ballot, order
+from hydra_sync.epoch import Answer, Ballot, Grant, enough, epoch_event, open_answer, open_ballot, order
 from hydra_sync.errors import FormatError, PeerError
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
 from hydra_sync.limits import ASK_AGAIN_S, BALLOT_JUMP_MAX, PATIENCE_S_MAX
@@ -75,7 +75,7 @@ class Starting:
     @property
     def _whole(self) -> int:
         """How many answers are enough, with nobody given up."""
-        return len(self.members) - 1 if self.founding else answers_needed(len(self.members))
+        return enough(self.answers, self.members, founding=self.founding)
 
     @property
     def needed(self) -> int:
@@ -108,7 +108,7 @@ class Starting:
     @property
     def floor(self) -> int:
         """What the next ballot must be above: the present one, and all that it was refused for."""
-        return max(self.number, *self.refusals.values(), 0)
+        return max((self.number, *self.refusals.values()))
 
     def doubt(self) -> None:
         """What our log must reach cannot be had: believe those who answered with it only where there is need."""

@@ -10,6 +10,7 @@ from hydra_sync.testing import MS, SECOND
 from hydra_sync.testing.cluster import Cluster
 from hydra_sync.testing.faults import At, On
 from hydra_sync.testing.member import member_key
+from hydra_sync.testing.operations import Operation, Phase
 from hydra_sync.testing.signals import sometimes
 from hydra_sync.testing.simulate import Simulation, simulate
 from hydra_sync.testing.streams import Stream
@@ -87,9 +88,9 @@ def at_own_sync(dice: Stream, alias: str) -> On | At:
         return soon(dice)
     delay_ns = dice.pick((0, 0, dice.below(3 * MS)))
     subject = f"*/{member_key(alias).hex()}/*.log"
-    phase = dice.pick(("before", "after"))
-    operation = dice.pick(("write", "sync"))
-    return On(alias, operation, dice.between(1, 4), subject=subject, phase=phase, delay_ns=delay_ns)  # type: ignore[arg-type]
+    phase: Phase = dice.pick(("before", "after"))
+    operation: Operation = dice.pick(("write", "sync"))
+    return On(alias, operation, dice.between(1, 4), subject=subject, phase=phase, delay_ns=delay_ns)
 
 
 def outage_ns(dice: Stream) -> int:

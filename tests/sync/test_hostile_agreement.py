@@ -319,7 +319,10 @@ def test_a_start_without_most_begins_when_nobody_here_remembers(state: LogState)
     """Those who were not given up have to say so: one that is away, or only silent, may."""
     given_up = tuple(Rig(4).members[2:])
     one = Rig(4, start=START, standings={0: Standing(amnesiac=True, without=given_up)})
-    begun = lambda: [effect for effect in one.core.tick(one.now + 1) if isinstance(effect, BeginEpoch)]  # noqa: E731
+
+    def begun() -> list[Effect]:
+        return [effect for effect in one.core.tick(one.now + 1) if isinstance(effect, BeginEpoch)]
+
     one.join(3, 3, {0: LogTip(one.members[0], EMPTY, state=LogState.AMNESIAC)})
     assert begun() == []
     one.join(1, 1, {0: LogTip(one.members[0], EMPTY, state=state)})
