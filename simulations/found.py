@@ -12,7 +12,7 @@ from hydra_sync.testing.faults import At, Crash, FullDisk, LyingSync, On, Pause,
 from hydra_sync.testing.hostile import knock, stale_epochs
 from hydra_sync.testing.simulate import simulate
 from hydra_sync.testing.swarm import Swarm
-from hydra_sync.testing.world import World
+from simulations.agreement.telling import heal, part
 from simulations.invariants import FEATURES
 
 __all__ = [
@@ -126,14 +126,12 @@ async def orphans_are_told_at_once(cluster: Cluster) -> None:
     """
     world, ledger = cluster.world, cluster.ledger
     await cluster.run_for(1)
-    _part(world, ["n0", "n1"], ["n2", "n3"])
+    part(cluster, ["n0", "n1"], ["n2", "n3"])
     await cluster.write("n0", count=5)
     await cluster.until(lambda: ledger.cursors["n1", "n0"] == 6, "n1 to have it all")
-    _part(world, ["n1"], ["n0"])
+    part(cluster, ["n1"], ["n0"])
     cluster.inject([Wipe(At(0), "n0")])
-    for other in ("n2", "n3"):
-        world.link("n0", other).heal()
-        world.link(other, "n0").heal()
+    heal(cluster, ["n0"], ["n2", "n3"])
     await (await cluster.member("n0").wait_open()).wait_started()
     node = cluster.node("n1")
     assert node is not None
@@ -158,21 +156,17 @@ async def later_epoch_as_long_as_ours(cluster: Cluster) -> None:
     Found beside `left_out` (L7): what it held was as long as the new branch, and it waited at its end, without the
     hash there, for what would come next.
     """
-    world, cursors = cluster.world, cluster.ledger.cursors
+    cursors = cluster.ledger.cursors
     await cluster.run_for(1)
-    _part(world, ["n0", "n1"], ["n2", "n3"])
+    part(cluster, ["n0", "n1"], ["n2", "n3"])
     await cluster.write("n0")
     await cluster.until(lambda: cursors["n1", "n0"] == 2, "n1 to have it")
-    _part(world, ["n1"], ["n0"])
+    part(cluster, ["n1"], ["n0"])
     cluster.inject([Wipe(At(0), "n0")])
-    for other in ("n2", "n3"):
-        world.link("n0", other).heal()
-        world.link(other, "n0").heal()
+    heal(cluster, ["n0"], ["n2", "n3"])
     await (await cluster.member("n0").wait_open()).wait_started()
     cluster.inject([Crash(At(0), other, SECOND * 3 // 10) for other in ("n2", "n3")])
-    for other in ("n2", "n3"):
-        world.link("n1", other).heal()
-        world.link(other, "n1").heal()
+    heal(cluster, ["n1"], ["n2", "n3"])
     await cluster.run_for(1)
     await cluster.settle(core=cluster.aliases)
     cluster.check_all()
@@ -186,14 +180,12 @@ async def delivered_and_restarted(cluster: Cluster) -> None:
     """
     world, cursors = cluster.world, cluster.ledger.uniform_cursors
     await cluster.run_for(1)
-    _part(world, ["n0", "n1", "n2"], ["n3", "n4"])
+    part(cluster, ["n0", "n1", "n2"], ["n3", "n4"])
     await cluster.write("n0")
     await cluster.until(lambda: cursors["n2", "n0"] == 2, "it to be stable")
-    _part(world, ["n0"], ["n1", "n2"])
-    _part(world, ["n1"], ["n2"])
-    for late in ("n3", "n4"):
-        world.link("n0", late).heal()
-        world.link(late, "n0").heal()
+    part(cluster, ["n0"], ["n1", "n2"])
+    part(cluster, ["n1"], ["n2"])
+    heal(cluster, ["n0"], ["n3", "n4"])
     cluster.inject([Crash(At(0), "n0", SECOND), Crash(At(0), "n2", SECOND)])
     await cluster.run_for(5)
     for one in ("n0", "n1"):
@@ -216,11 +208,3 @@ async def promise_waits_for_room(cluster: Cluster) -> None:
     await (await cluster.member("n1").wait_open()).wait_started()
     await cluster.settle(core=cluster.aliases)
     cluster.check_all()
-
-
-def _part(world: World, ones: list[str], others: list[str]) -> None:
-    for one in ones:
-        for other in others:
-            world.network.reset(one, other)  # nothing that is on its way arrives later
-            world.link(one, other).cut()
-            world.link(other, one).cut()
