@@ -134,25 +134,32 @@ class Process:
             env=ENVIRONMENT,
         )
         self.seen: list[str] = []
-        self._lines: Queue[str | None] = Queue()
+        self._lines: Queue[tuple[int, str | None]] = Queue()
+        self._unread: tuple[list[str], ...] = ([], [])
+        """What came of each stream after the line that was last waited for in it."""
         self._readers = [
-            threading.Thread(target=self._read, args=(stream,), daemon=True)
-            for stream in (self._process.stdout, self._process.stderr)
+            threading.Thread(target=self._read, args=(number, stream), daemon=True)
+            for number, stream in enumerate((self._process.stdout, self._process.stderr))
         ]
         for reader in self._readers:
             reader.start()
 
-    def _read(self, stream: object) -> None:
+    def _read(self, number: int, stream: object) -> None:
         for line in stream:  # type: ignore[attr-defined]
-            self._lines.put(line.rstrip("\n"))
-        self._lines.put(None)
+            self._lines.put((number, line.rstrip("\n")))
+        self._lines.put((number, None))
 
     def until(self, part: str) -> str:
-        """The next line, of either stream, that has ``part`` in it."""
+        """The next line, of either stream, that has ``part`` in it; between the streams there is no order."""
+        for unread in self._unread:
+            for at, came in enumerate(unread):
+                if part in came:
+                    del unread[: at + 1]
+                    return came
         ends = 0
         while ends < 2:
             try:
-                line = self._lines.get(timeout=PATIENCE_S)
+                number, line = self._lines.get(timeout=PATIENCE_S)
             except Empty:
                 break
             if line is None:
@@ -160,7 +167,9 @@ class Process:
                 continue
             self.seen.append(line)
             if part in line:
+                self._unread[number].clear()
                 return line
+            self._unread[number].append(line)
         raise AssertionError(f"no line with {part!r} came: {self.seen}")
 
     def write(self, text: str) -> None:
@@ -181,7 +190,7 @@ class Process:
         for reader in self._readers:
             reader.join(PATIENCE_S)
         while not self._lines.empty():
-            if (line := self._lines.get()) is not None:
+            if (line := self._lines.get()[1]) is not None:
                 self.seen.append(line)
         assert not any("Traceback" in line for line in self.seen), self.seen
         return code

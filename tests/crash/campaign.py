@@ -112,12 +112,14 @@ class Campaign:
     async def kill(self, count: int, at_least: int) -> None:
         """Run the victims and kill ``count`` times in a phase, in each phase ``at_least`` so often; then let them
         rest, catch up and stop."""
+        given_up = None
         async with open_tasks() as nursery:
             for victim in self.victims.values():
                 nursery.start_soon(self._live, victim)
             await self._until(lambda: all(v.loaded for v in self.victims.values()), "all three to append")
             while self.hits.total() < count:
-                await self._strike(nursery, self._target(at_least))
+                aimed = self._target(at_least, given_up)
+                given_up = None if await self._strike(nursery, aimed) else aimed
             await self._rest()
             await self._stop()
 
@@ -136,19 +138,21 @@ class Campaign:
         """Every kill, for who has to find out what went wrong."""
         return "\n".join(str(kill) for kill in self.kills)
 
-    def _target(self, at_least: int) -> Phase:
-        """The phase to aim at: first those that still lack hits, then any."""
-        lacking = [phase for phase in Phase if self.hits[phase] < at_least]
-        return self._random.choice(lacking or list(Phase))
+    def _target(self, at_least: int, given_up: Phase | None) -> Phase:
+        """The phase to aim at: first those that still lack hits, then any, but not the one just given up: where
+        all are up and know everything, nobody catches up before somebody was killed in another phase."""
+        phases = [phase for phase in Phase if phase is not given_up]
+        lacking = [phase for phase in phases if self.hits[phase] < at_least]
+        return self._random.choice(lacking or phases)
 
-    async def _strike(self, nursery: trio.Nursery, aimed: Phase) -> None:
-        """Wait a random while, then for the phase, and kill in it."""
-        if self._random.random() < ALL_UP:
+    async def _strike(self, nursery: trio.Nursery, aimed: Phase) -> bool:
+        """Wait a random while, then for the phase, and kill in it; whether anybody was met in it."""
+        if aimed is not Phase.CATCH_UP and self._random.random() < ALL_UP:
             await self._until(lambda: all(victim.loaded for victim in self.victims.values()), "all three to append")
         await trio.sleep(self._random.uniform(0, LIVE_S_MAX))
         victim = await self._sight(aimed)
         if victim is None:
-            return
+            return False
         process = victim.process
         assert process is not None
         process.kill()
@@ -160,6 +164,7 @@ class Campaign:
         victim.last_kill = kill
         self.kills.append(kill)
         nursery.start_soon(self._live, victim, self._random.uniform(0, DOWN_S_MAX))
+        return True
 
     async def _sight(self, phase: Phase) -> Victim | None:
         """Who is met in the phase; None if nobody is for too long."""
