@@ -14,11 +14,11 @@ from pathlib import Path
 
 import trio
 
-from hydra_sync.cli.read import open_read_only
 from hydra_sync.config import Config, load_config
 from hydra_sync.demo.processes import NodeProcess, prepare
 from hydra_sync.disk import RealDisk
 from hydra_sync.limits import BODY_BYTES_MAX
+from hydra_sync.node import open_read_only
 from hydra_sync.node.seams import wall_clock_us
 from hydra_sync.store import open_store
 

@@ -76,7 +76,7 @@ class Least:
             seq = message.logs[0].tip.next_seq
             self.shown[seq] += 1
             if self.shown[seq] == len(self.names) // 2:
-                await self.tell_all(lambda _: Stable(0, seq))
+                await self.tell_all(lambda _: Stable(self.key.member, 0, seq))
 
     async def commit(self, author: MemberKey, record: bytes, seq: int) -> None:
         await self.files[author].write_at(seq * len(record), record)
