@@ -1,7 +1,7 @@
 """Getting other members' logs: what was asked of whom, what came of it, what it is worth. No I/O.
 
-`schedule` says what to ask, `asking` whether an answer is true, `intake` when its turn is; this puts
-them together for all logs of a node, and gives credit back for what has become durable.
+`sources` says who may be asked, `schedule` for what, `asking` whether an answer is true, `intake` when
+its turn is; this puts them together for all logs of a node, and gives credit back for what has become durable.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from hydra_sync.batch import Batch
 from hydra_sync.chain import DivergedError, Tip
-from hydra_sync.epoch import check_epoch, order
+from hydra_sync.epoch import check_epoch
 from hydra_sync.errors import PeerError
 from hydra_sync.identity import MemberKey, NetworkId
 from hydra_sync.limits import (
@@ -44,9 +45,10 @@ from hydra_sync.sync.effects import (
 )
 from hydra_sync.sync.intake import Early, Intake
 from hydra_sync.sync.receipts import Receipts
-from hydra_sync.sync.schedule import Ask, LogSync, Source, plan
+from hydra_sync.sync.schedule import Ask, LogSync, plan
 from hydra_sync.sync.session import Session
-from hydra_sync.wire import Cancel, Credit, Data, End, EndReason, LogState, LogTip
+from hydra_sync.sync.sources import Sources
+from hydra_sync.wire import Cancel, Credit, Data, End, EndReason, LogTip
 
 __all__ = ["Fetcher"]
 
@@ -91,10 +93,12 @@ class Fetcher:
         self._network = network
         self._held = held
         self._sessions = sessions
-        self._nodes = nodes
         self._receipts = receipts
         self._forked_at = forked_at
         self._blame = blame
+        self.sources: Final = Sources(
+            me=me, adopts=adopts, is_ready=is_ready, held=held, sessions=sessions, nodes=nodes, forked_at=forked_at
+        )
         members = tuple(sorted(held))
         self._logs = {
             log: LogSync(log, seed, Intake(partial(check_epoch, network=network, log=log, members=members)))
@@ -130,7 +134,11 @@ class Fetcher:
         if log == self._me and not self._adopts():
             state.intake.frontier = tip
         effects = [*self._pay(state, tip), *self._plan(state, now)]
-        if state.behind and not any(asked.missing for asked in state.asked) and tip.next_seq >= self.target(log):
+        if (
+            state.behind
+            and not any(asked.missing for asked in state.asked)
+            and tip.next_seq >= self.sources.target(log)
+        ):
             state.behind = False
             effects.append(CaughtUp(log, tip.next_seq))
         return effects
@@ -155,15 +163,6 @@ class Fetcher:
     def deadline(self) -> float:
         """When `plan_all` has something to do, at the latest."""
         return min((state.deadline() for state in self._logs.values()), default=math.inf)
-
-    def target(self, log: MemberKey) -> int:
-        """The highest next seq of ``log`` that any connected node shows, of our epoch of it or a later one."""
-        highest, epoch = 0, self._held[log].tip.epoch
-        for link in self._nodes.values():  # a loop, because it is run for every message of every peer
-            shown = self._sessions[link].shown.get(log)
-            if shown is not None and shown.tip.next_seq > highest and shown.tip.epoch >= epoch:
-                highest = shown.tip.next_seq
-        return highest
 
     def data(self, session: Session, data: Data, now: float) -> list[Effect]:
         """Records arrived. Raises `PeerError` for what nobody asked for or nobody signed."""
@@ -391,10 +390,10 @@ class Fetcher:
         return self._plan(self._logs[log], now)
 
     def _plan(self, state: LogSync, now: float) -> list[Effect]:
-        if state.locating or self._is_steady(state, now):
+        if state.locating or self.sources.is_steady(state, now):
             return []
-        sources = self._sources(state)
-        if (seq := self._overtaken_at(state, sources)) is not None:
+        sources = self.sources.of(state)
+        if (seq := self.sources.overtaken_at(state, sources)) is not None:
             return self._locate(state, seq, of_epoch=False)
         # What was cancelled takes no place: a source that never ends it would starve all others.
         ranges = sum(not (asked.live or asked.cancelled) for other in self._logs.values() for asked in other.asked)
@@ -407,74 +406,6 @@ class Fetcher:
             if self._sessions[ask.source.link].syncing:  # and was not dropped for what was cancelled
                 effects += self._ask(state, ask, now)
         return effects
-
-    def _is_steady(self, state: LogSync, now: float) -> bool:
-        """Whether planning would change nothing: we follow the author, and nobody shows more than it does.
-
-        That is so almost always, and a look is cheaper than a plan.
-        """
-        is_own = state.log == self._me
-        if state.is_troubled or self._forked_at(state.log) is not None or (is_own and (state.asked or self._adopts())):
-            return False
-        if is_own:  # of a later epoch, a shorter log is ahead of ours, too
-            own = self._held[self._me].tip
-            for link in self._nodes.values():
-                shown = self._sessions[link].shown.get(self._me)
-                if shown is not None and shown.tip is not own and order(shown.tip) > order(own):
-                    return False
-            return True
-        live = state.asked[0] if len(state.asked) == 1 else None
-        if live is None or not live.live or live.cancelled or self._nodes.get(state.log) != live.link:
-            return False
-        if live.next_seq != state.intake.frontier.next_seq:  # what lies between was asked of others
-            return False
-        session = self._sessions[live.link]
-        shown = session.shown.get(state.log)
-        if shown is None or not session.syncing or shown.state is LogState.FORKED:
-            return False
-        if shown.tip.epoch != state.intake.durable.epoch:
-            return False
-        reach = shown.tip.next_seq
-        live.watch(reach, now)
-        if live.deadline <= now:
-            return False
-        return self.target(state.log) <= reach
-
-    def _sources(self, state: LogSync) -> list[Source]:
-        """Who may be asked: the author, and of the others those who have got as far as the latest epoch.
-
-        An older epoch may go on in what the latest one has left out. A liar who claims a late epoch stalls.
-        """
-        own, forked_at = order(self._held[self._me].tip), self._forked_at(state.log)
-        adopts = self._adopts()  # who promised may hold more than it shows: a relay that got it afterwards
-        if forked_at is not None and state.intake.frontier.next_seq >= forked_at:
-            return []
-        if state.log == self._me and not (self._adopts() or self._is_ready()):
-            return []
-        sources = []
-        for link in self._nodes.values():
-            session = self._sessions[link]
-            shown = session.shown.get(state.log)
-            if session.syncing and shown is not None and (state.log != self._me or order(shown.tip) > own or adopts):
-                sources.append(Source(link, session.peer, _capped(shown, forked_at)))
-        believed = [s for s in sources if s.link not in state.stalled_until and s.link not in state.refused_until]
-        authors = [source.shown.tip.epoch for source in believed if source.peer == state.log]
-        latest = max(authors or [source.shown.tip.epoch for source in believed], default=0)
-        latest = max(latest, state.intake.durable.epoch)
-        return [source for source in sources if source.shown.tip.epoch >= latest or source.peer == state.log]
-
-    def _overtaken_at(self, state: LogSync, sources: list[Source]) -> int | None:
-        """Where to look for the parting of our branch from a later epoch's which has come no farther, if so."""
-        at = state.intake.frontier
-        later = [
-            s.shown.tip.next_seq for s in sources if s.shown.tip.epoch > at.epoch and s.link not in state.refused_until
-        ]
-        if state.base is not None or not later or max(later) > at.next_seq or not at.next_seq:
-            return None
-        if at != state.intake.durable:  # what is being written comes first; then this is planned again
-            return None
-        # Its last event is of its epoch, and not ours: where it is as long as our branch, they part before that.
-        return min(max(later), at.next_seq - 1)
 
     def _ask(self, state: LogSync, ask: Ask, now: float) -> list[Effect]:
         frontier = state.intake.frontier
@@ -509,11 +440,3 @@ class Fetcher:
     def _find(self, link: int, request: int) -> Asked | None:
         asked = self._asked.get(request)
         return asked if asked is not None and asked.link == link else None
-
-
-def _capped(shown: LogTip, forked_at: int | None) -> LogTip:
-    """What a source has of a log up to where that is known to be forked, on which all agree."""
-    if forked_at is None:
-        return shown
-    tip = shown.tip if shown.tip.next_seq <= forked_at else replace(shown.tip, next_seq=forked_at)
-    return replace(shown, tip=tip, first_seq=min(shown.first_seq, forked_at), state=LogState.OK)

@@ -145,7 +145,7 @@ class Replicator:
 
     def target(self, log: MemberKey) -> int:
         """The highest next seq of ``log`` that any connected node shows."""
-        return self._fetcher.target(log)
+        return self._fetcher.sources.target(log)
 
     # Connections
 
