@@ -41,10 +41,10 @@ from pathlib import Path
 
 import trio
 
-from hydra_sync.testing.cluster import Cluster
-from hydra_sync.testing.scenario import Outcome
+from hydra_sync.testing.cluster.cluster import Cluster
+from hydra_sync.testing.plan.scenario import Outcome
+from hydra_sync.testing.plan.swarm import Swarm
 from hydra_sync.testing.simulate import simulate
-from hydra_sync.testing.swarm import Swarm
 
 EVENT_BYTES = 200
 SETTLED_S = 5.0  # everybody has met

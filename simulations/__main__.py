@@ -14,8 +14,8 @@ from hydra_sync.cli.exits import EXIT_DISK, EXIT_INTERRUPTED, EXIT_USAGE
 from hydra_sync.cli.options import json_option
 from hydra_sync.cli.simulate import campaign_options, single_options, take_campaign, take_single
 from hydra_sync.errors import UsageError
-from hydra_sync.testing.loading import find_scenarios
-from hydra_sync.testing.scenario import Scenario
+from hydra_sync.testing.campaign.loading import find_scenarios
+from hydra_sync.testing.plan.scenario import Scenario
 from simulations.measure import measure
 from simulations.mutants import MUTANTS
 from simulations.rules import RULES

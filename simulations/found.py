@@ -7,11 +7,11 @@ from typing import Final
 
 from hydra_sync.errors import OrphanedError
 from hydra_sync.testing import MS, SECOND
-from hydra_sync.testing.cluster import Cluster
-from hydra_sync.testing.faults import At, Crash, FullDisk, LyingSync, On, Pause, Wipe
-from hydra_sync.testing.hostile import knock, stale_epochs
+from hydra_sync.testing.cluster.cluster import Cluster
+from hydra_sync.testing.cluster.hostile import knock, stale_epochs
+from hydra_sync.testing.plan.faults import At, Crash, FullDisk, LyingSync, On, Pause, Wipe
+from hydra_sync.testing.plan.swarm import Swarm
 from hydra_sync.testing.simulate import simulate
-from hydra_sync.testing.swarm import Swarm
 from simulations.agreement.telling import heal, part
 from simulations.invariants import FEATURES
 

@@ -17,8 +17,8 @@ from hydra_sync.head.snapshot import Content
 from hydra_sync.head.state import Head, State
 from hydra_sync.mainchain import DevChain, Line, PolledChain, drive
 from hydra_sync.runtime import Runtime
-from hydra_sync.testing.cluster import Cluster
-from hydra_sync.testing.invariant import InvariantError
+from hydra_sync.testing.cluster.cluster import Cluster
+from hydra_sync.testing.cluster.invariant import InvariantError
 from hydra_sync.testing.signals import sometimes
 from hydra_sync.testing.simulate import simulate
 from simulations.invariants import FEATURES

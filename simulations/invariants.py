@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from hydra_sync.testing.cluster import INVARIANTS
-from hydra_sync.testing.invariant import Invariant
+from hydra_sync.testing.cluster.cluster import INVARIANTS
+from hydra_sync.testing.cluster.invariant import Invariant
 
 __all__ = ["FEATURES", "INVARIANTS", "by_name"]
 
 FEATURES: Final[tuple[str, ...]] = ("recovery", "uniform")
-"""Of `hydra_sync.testing.invariant.FEATURES`, those that this release has."""
+"""Of `hydra_sync.testing.cluster.invariant.FEATURES`, those that this release has."""
 
 
 def by_name(name: str) -> type[Invariant]:

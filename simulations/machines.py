@@ -13,13 +13,13 @@ from hydra_sync.errors import StoreError
 from hydra_sync.machine import Machine, MachineError, RejectedError, state_hash
 from hydra_sync.ranges import SeqRange
 from hydra_sync.runtime import CHECKPOINT_BYTES_MIN, Runtime, open_machine, replay_check
-from hydra_sync.testing.cluster import Cluster
-from hydra_sync.testing.faults import At, Wipe
-from hydra_sync.testing.host import HostDiedError
-from hydra_sync.testing.invariant import InvariantError
+from hydra_sync.testing.cluster.cluster import Cluster
+from hydra_sync.testing.cluster.invariant import InvariantError
+from hydra_sync.testing.plan.faults import At, Wipe
+from hydra_sync.testing.plan.swarm import SURVIVABLE, Swarm
 from hydra_sync.testing.signals import sometimes
 from hydra_sync.testing.simulate import simulate
-from hydra_sync.testing.swarm import SURVIVABLE, Swarm
+from hydra_sync.testing.world.host import HostDiedError
 from hydra_sync.tutorial import Bank, Entries, ReplicatedMap
 from simulations.invariants import FEATURES
 

@@ -16,8 +16,8 @@ import click
 from hydra_sync.cli.campaigning import SEEDS
 from hydra_sync.cli.progress import long_progress, time_left
 from hydra_sync.errors import UsageError
-from hydra_sync.testing.on_dask import call_all_on_dask
-from hydra_sync.testing.pool import Answer, Call, call_all
+from hydra_sync.testing.campaign.on_dask import call_all_on_dask
+from hydra_sync.testing.campaign.pool import Answer, Call, call_all
 from simulations.conditions import SWEPT, TOPOLOGIES, Conditions, grid, parse_sweep, read_latencies, read_topology
 from simulations.measuring import Measurement
 

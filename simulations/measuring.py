@@ -23,8 +23,8 @@ from hydra_sync.identity import MemberKey, SigningKey
 from hydra_sync.store import read_manifest
 from hydra_sync.sync import Advanced, Notice
 from hydra_sync.testing import Host, World
-from hydra_sync.testing.clock import MS
-from hydra_sync.testing.wiretap import WiretapChannel
+from hydra_sync.testing.cluster.wiretap import WiretapChannel
+from hydra_sync.testing.world.clock import MS
 from hydra_sync.wire import Message
 from simulations.conditions import Conditions
 

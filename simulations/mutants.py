@@ -30,15 +30,15 @@ from hydra_sync.sync.asking import Asked
 from hydra_sync.sync.fetching import Fetcher
 from hydra_sync.sync.receipts import Receipts
 from hydra_sync.sync.stability import Stability
-from hydra_sync.testing.cluster import Cluster
-from hydra_sync.testing.hostile import forge, knock
-from hydra_sync.testing.insider import HostileProgram
-from hydra_sync.testing.member import member_key
-from hydra_sync.testing.scenario import Outcome, Scenario, Setup
-from hydra_sync.testing.scheduler import Policy
+from hydra_sync.testing.cluster.cluster import Cluster
+from hydra_sync.testing.cluster.hostile import forge, knock
+from hydra_sync.testing.cluster.insider import HostileProgram
+from hydra_sync.testing.cluster.member import member_key
+from hydra_sync.testing.plan.scenario import Outcome, Scenario, Setup
+from hydra_sync.testing.plan.swarm import Swarm
 from hydra_sync.testing.simulate import simulate
-from hydra_sync.testing.swarm import Swarm
-from hydra_sync.testing.world import current_host
+from hydra_sync.testing.world.scheduler import Policy
+from hydra_sync.testing.world.world import current_host
 from hydra_sync.wire import LogTip
 from simulations.agreement import STORIES
 from simulations.invariants import FEATURES

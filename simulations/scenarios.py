@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from hydra_sync.epoch import answers_needed
-from hydra_sync.testing.cluster import Cluster
-from hydra_sync.testing.hostile import PROGRAMS
+from hydra_sync.testing.cluster.cluster import Cluster
+from hydra_sync.testing.cluster.hostile import PROGRAMS
+from hydra_sync.testing.plan.swarm import DAMAGING, Swarm
 from hydra_sync.testing.signals import sometimes
 from hydra_sync.testing.simulate import simulate
-from hydra_sync.testing.swarm import DAMAGING, Swarm
 from simulations.invariants import FEATURES
 
 __all__ = ["behind", "damage", "hostile", "quiet", "swarm"]

@@ -9,7 +9,7 @@ import trio.testing
 from hydra_sync.channel import Channel, TlsChannel
 from hydra_sync.errors import PeerError
 from hydra_sync.identity import MemberKey, SigningKey
-from hydra_sync.testing.channel import PlaintextChannel
+from hydra_sync.testing.cluster.channel import PlaintextChannel
 
 ALICE, BOB, MALLORY = (SigningKey(bytes([seed]) * 32) for seed in (1, 2, 3))
 MEMBERS = [ALICE.member, BOB.member]

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hydra_sync.testing.campaign import Campaign
-from hydra_sync.testing.findings import Finding
-from hydra_sync.testing.tally import Tally, count, short_name
-from hydra_sync.testing.verdicts import Key, Verdict
+from hydra_sync.testing.campaign.campaign import Campaign
+from hydra_sync.testing.campaign.findings import Finding
+from hydra_sync.testing.campaign.tally import Tally, count, short_name
+from hydra_sync.testing.campaign.verdicts import Key, Verdict
 from hydra_sync.testing.view.words import fault_in_words
 
 __all__ = ["Pace", "count", "campaign_json", "say", "show_campaign", "show_finding"]

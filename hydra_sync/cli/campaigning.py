@@ -19,17 +19,17 @@ from rich.console import Console
 
 from hydra_sync.cli.campaign_report import Pace, campaign_json, count, say, show_campaign, show_finding
 from hydra_sync.cli.progress import long_progress, time_left
-from hydra_sync.testing.campaign import Campaign, run_campaign
-from hydra_sync.testing.exports import SHIVIZ_REGEX, perfetto_json, shiviz_log
-from hydra_sync.testing.findings import Finding, explain_difference, look_into, worth_a_look
-from hydra_sync.testing.loading import find_scenario
-from hydra_sync.testing.replay import read_setup, write_setup, write_trace
-from hydra_sync.testing.scenario import Outcome, Scenario, Setup
-from hydra_sync.testing.scheduler import Policy
-from hydra_sync.testing.shrink import shrink
-from hydra_sync.testing.tally import Tally, short_name
-from hydra_sync.testing.verdicts import USUAL, Verdict, code_version
+from hydra_sync.testing.campaign.campaign import Campaign, run_campaign
+from hydra_sync.testing.campaign.findings import Finding, explain_difference, look_into, worth_a_look
+from hydra_sync.testing.campaign.loading import find_scenario
+from hydra_sync.testing.campaign.replay import read_setup, write_setup, write_trace
+from hydra_sync.testing.campaign.shrink import shrink
+from hydra_sync.testing.campaign.tally import Tally, short_name
+from hydra_sync.testing.campaign.verdicts import USUAL, Verdict, code_version
+from hydra_sync.testing.plan.scenario import Outcome, Scenario, Setup
 from hydra_sync.testing.view import write_html
+from hydra_sync.testing.view.exports import SHIVIZ_REGEX, perfetto_json, shiviz_log
+from hydra_sync.testing.world.scheduler import Policy
 
 __all__ = ["EXIT_FOUND", "SEEDS", "Replay", "Single", "run_many", "run_one"]
 

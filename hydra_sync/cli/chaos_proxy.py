@@ -16,12 +16,12 @@ from hydra_sync.config import Address
 from hydra_sync.errors import UsageError
 from hydra_sync.tasks import open_tasks
 from hydra_sync.testing.chaos_proxy import CLEAR, ChaosProxy, Route, Trouble
-from hydra_sync.testing.clock import MS, SECOND
-from hydra_sync.testing.connections import WINDOW_BYTES
-from hydra_sync.testing.faults import plan_from_json
-from hydra_sync.testing.links import Shape
-from hydra_sync.testing.streams import MILLION
-from hydra_sync.testing.trace import Row
+from hydra_sync.testing.plan.faults import plan_from_json
+from hydra_sync.testing.world.clock import MS, SECOND
+from hydra_sync.testing.world.connections import WINDOW_BYTES
+from hydra_sync.testing.world.links import Shape
+from hydra_sync.testing.world.streams import MILLION
+from hydra_sync.testing.world.trace import Row
 
 __all__ = ["chaos_proxy"]
 

@@ -13,9 +13,9 @@ import click
 from hydra_sync.cli.campaigning import SEEDS, Single, run_many, run_one
 from hydra_sync.cli.options import json_option
 from hydra_sync.errors import UsageError
-from hydra_sync.testing.campaign import CHECK_EVERY, TIMEOUT_S, Campaign
-from hydra_sync.testing.loading import find_scenarios
-from hydra_sync.testing.shrink import SECONDS_MAX
+from hydra_sync.testing.campaign.campaign import CHECK_EVERY, TIMEOUT_S, Campaign
+from hydra_sync.testing.campaign.loading import find_scenarios
+from hydra_sync.testing.campaign.shrink import SECONDS_MAX
 
 __all__ = ["campaign_options", "simulate", "single_options", "take_campaign", "take_single"]
 

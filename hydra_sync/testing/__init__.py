@@ -91,37 +91,37 @@ The same server for many seeds, each with partitions and resets of its own:
 >>> test_squares()
 """
 
-from hydra_sync.testing import faults
-from hydra_sync.testing._trio_internals import TrioChangedError
-from hydra_sync.testing.campaign import Campaign, run_campaign
-from hydra_sync.testing.clock import MS, SECOND, US
-from hydra_sync.testing.cluster import INVARIANTS, Cluster, open_cluster
-from hydra_sync.testing.connections import Farewell
-from hydra_sync.testing.disk import DISK_EFFECTS, DiskSpeed, SimDisk
-from hydra_sync.testing.exports import perfetto_json, shiviz_log
-from hydra_sync.testing.host import Host, HostDiedError
-from hydra_sync.testing.hostile import PROGRAMS
-from hydra_sync.testing.injector import Injector
-from hydra_sync.testing.insider import HostileProgram, Insider
-from hydra_sync.testing.invariant import Invariant, InvariantError
-from hydra_sync.testing.ledger import Delivery, Ledger
-from hydra_sync.testing.links import Link, Shape
-from hydra_sync.testing.loading import find_scenario, find_scenarios
-from hydra_sync.testing.network import Network
-from hydra_sync.testing.operations import Operation, Operations, Phase
-from hydra_sync.testing.platter import SECTOR_BYTES, Image, Keep
-from hydra_sync.testing.scenario import Outcome, Scenario, Setup
-from hydra_sync.testing.scheduler import LivelockError, Policy
-from hydra_sync.testing.shrink import NotReplayedError, Shrunk, shrink
+from hydra_sync.testing.campaign.campaign import Campaign, run_campaign
+from hydra_sync.testing.campaign.loading import find_scenario, find_scenarios
+from hydra_sync.testing.campaign.shrink import NotReplayedError, Shrunk, shrink
+from hydra_sync.testing.cluster.cluster import INVARIANTS, Cluster, open_cluster
+from hydra_sync.testing.cluster.hostile import PROGRAMS
+from hydra_sync.testing.cluster.insider import HostileProgram, Insider
+from hydra_sync.testing.cluster.invariant import Invariant, InvariantError
+from hydra_sync.testing.cluster.ledger import Delivery, Ledger
+from hydra_sync.testing.plan import faults
+from hydra_sync.testing.plan.injector import Injector
+from hydra_sync.testing.plan.scenario import Outcome, Scenario, Setup
+from hydra_sync.testing.plan.swarm import Swarm
 from hydra_sync.testing.signals import reachable, sometimes
 from hydra_sync.testing.simulate import Simulation, SimulationError, simulate, simulate_world
-from hydra_sync.testing.streams import Stream
-from hydra_sync.testing.swarm import Swarm
-from hydra_sync.testing.trace import Row, Trace
-from hydra_sync.testing.tripwires import TripwireError
 from hydra_sync.testing.view import write_html
-from hydra_sync.testing.wall_clock import EPOCH_US, WallClock
-from hydra_sync.testing.world import DeadlockError, Result, TimeLimitError, World, current_host
+from hydra_sync.testing.view.exports import perfetto_json, shiviz_log
+from hydra_sync.testing.world._trio_internals import TrioChangedError
+from hydra_sync.testing.world.clock import MS, SECOND, US
+from hydra_sync.testing.world.connections import Farewell
+from hydra_sync.testing.world.disk import DISK_EFFECTS, DiskSpeed, SimDisk
+from hydra_sync.testing.world.host import Host, HostDiedError
+from hydra_sync.testing.world.links import Link, Shape
+from hydra_sync.testing.world.network import Network
+from hydra_sync.testing.world.operations import Operation, Operations, Phase
+from hydra_sync.testing.world.platter import SECTOR_BYTES, Image, Keep
+from hydra_sync.testing.world.scheduler import LivelockError, Policy
+from hydra_sync.testing.world.streams import Stream
+from hydra_sync.testing.world.trace import Row, Trace
+from hydra_sync.testing.world.tripwires import TripwireError
+from hydra_sync.testing.world.wall_clock import EPOCH_US, WallClock
+from hydra_sync.testing.world.world import DeadlockError, Result, TimeLimitError, World, current_host
 
 __all__ = [
     "World",

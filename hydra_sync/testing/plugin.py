@@ -17,13 +17,13 @@ from typing import Final
 
 import pytest
 
-from hydra_sync.testing.replay import write_trace
-from hydra_sync.testing.scenario import Outcome, Setup
+from hydra_sync.testing.campaign.replay import write_trace
+from hydra_sync.testing.campaign.verdicts import code_version
+from hydra_sync.testing.plan.scenario import Outcome, Setup
 from hydra_sync.testing.simulate import Simulation, SimulationError
-from hydra_sync.testing.verdicts import code_version
 from hydra_sync.testing.view import write_html
 from hydra_sync.testing.view.words import setup_in_words
-from hydra_sync.testing.world import World
+from hydra_sync.testing.world.world import World
 
 __all__ = ["SimulationItem"]
 

@@ -14,14 +14,14 @@ from typing import Final
 
 from hydra_sync.config import Restart
 from hydra_sync.errors import UsageError
-from hydra_sync.testing.clock import nanoseconds
-from hydra_sync.testing.cluster import INVARIANTS, Cluster, open_cluster
-from hydra_sync.testing.invariant import Invariant, InvariantError
-from hydra_sync.testing.scenario import Failure, Outcome, Setup
-from hydra_sync.testing.scheduler import LivelockError, Policy
+from hydra_sync.testing.cluster.cluster import INVARIANTS, Cluster, open_cluster
+from hydra_sync.testing.cluster.invariant import Invariant, InvariantError
+from hydra_sync.testing.plan.scenario import Failure, Outcome, Setup
+from hydra_sync.testing.plan.swarm import Swarm
 from hydra_sync.testing.signals import counted
-from hydra_sync.testing.swarm import Swarm
-from hydra_sync.testing.world import DeadlockError, TimeLimitError, World
+from hydra_sync.testing.world.clock import nanoseconds
+from hydra_sync.testing.world.scheduler import LivelockError, Policy
+from hydra_sync.testing.world.world import DeadlockError, TimeLimitError, World
 
 __all__ = ["Simulation", "SimulationError", "failure_of", "simulate", "simulate_world"]
 
@@ -162,7 +162,7 @@ def simulate_world(
     for the function to say, with an `Injector`. What it raises is what failed.
 
     >>> import trio
-    >>> from hydra_sync.testing.injector import Injector
+    >>> from hydra_sync.testing.plan.injector import Injector
     >>> @simulate_world(nodes=2, seeds=2, swarm=Swarm.default().only("crash"))
     ... async def test_comes_back(world: World, setup: Setup) -> None:
     ...     for number in range(setup.nodes):

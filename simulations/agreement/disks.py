@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from hydra_sync.testing import MS
-from hydra_sync.testing.cluster import Cluster
-from hydra_sync.testing.faults import At, Backup, Crash, Fault, LyingSync, On, Restore, Slow, Wipe
-from hydra_sync.testing.member import member_key
-from hydra_sync.testing.platter import Keep
-from hydra_sync.testing.streams import Stream
+from hydra_sync.testing.cluster.cluster import Cluster
+from hydra_sync.testing.cluster.member import member_key
+from hydra_sync.testing.plan.faults import At, Backup, Crash, Fault, LyingSync, On, Restore, Slow, Wipe
+from hydra_sync.testing.world.platter import Keep
+from hydra_sync.testing.world.streams import Stream
 from simulations.agreement.telling import (
     LONG_NS,
     NOW,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import get_args
 
-from hydra_sync.testing.cluster import Cluster
-from hydra_sync.testing.faults import Crash, Fault, Wipe
-from hydra_sync.testing.member import member_key
+from hydra_sync.testing.cluster.cluster import Cluster
+from hydra_sync.testing.cluster.member import member_key
+from hydra_sync.testing.plan.faults import Crash, Fault, Wipe
 from hydra_sync.testing.signals import sometimes
-from hydra_sync.testing.streams import Stream
+from hydra_sync.testing.world.streams import Stream
 from simulations.agreement.telling import NOW, cut, end, heal, outage_ns, some_time, somebody, story, wait_up, write
 from simulations.traitors import Lie, Past, bump_epochs, mislead, part_ways, spare_signatures
 

@@ -10,12 +10,12 @@ from hydra_sync import Node, Seams, open_node
 from hydra_sync.errors import StoreError
 from hydra_sync.sync import OwnLogTaken
 from hydra_sync.testing import MS, SECOND, US
-from hydra_sync.testing.channel import PlaintextChannel
-from hydra_sync.testing.cluster import Cluster
-from hydra_sync.testing.faults import At, Crash, Pause, StepClock, Wipe
-from hydra_sync.testing.host import Host, Main
-from hydra_sync.testing.platter import Keep
-from hydra_sync.testing.streams import Stream
+from hydra_sync.testing.cluster.channel import PlaintextChannel
+from hydra_sync.testing.cluster.cluster import Cluster
+from hydra_sync.testing.plan.faults import At, Crash, Pause, StepClock, Wipe
+from hydra_sync.testing.world.host import Host, Main
+from hydra_sync.testing.world.platter import Keep
+from hydra_sync.testing.world.streams import Stream
 from simulations.agreement.telling import (
     NOW,
     cut,

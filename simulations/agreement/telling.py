@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Final
 
 from hydra_sync.testing import MS, SECOND
-from hydra_sync.testing.cluster import Cluster
-from hydra_sync.testing.faults import At, On
-from hydra_sync.testing.member import member_key
-from hydra_sync.testing.operations import Operation, Phase
+from hydra_sync.testing.cluster.cluster import Cluster
+from hydra_sync.testing.cluster.member import member_key
+from hydra_sync.testing.plan.faults import At, On
+from hydra_sync.testing.plan.swarm import Swarm
 from hydra_sync.testing.signals import sometimes
 from hydra_sync.testing.simulate import Simulation, simulate
-from hydra_sync.testing.streams import Stream
-from hydra_sync.testing.swarm import Swarm
+from hydra_sync.testing.world.operations import Operation, Phase
+from hydra_sync.testing.world.streams import Stream
 from simulations.invariants import FEATURES
 
 __all__ = [

@@ -17,7 +17,7 @@ from hydra_sync.config import Restart
 from hydra_sync.disk import RealDisk
 from hydra_sync.store import Manifest, create_store
 from hydra_sync.sync import Notice
-from hydra_sync.testing.channel import PlaintextChannel
+from hydra_sync.testing.cluster.channel import PlaintextChannel
 
 PATIENCE_S = 30.0  # far more than anything here takes
 

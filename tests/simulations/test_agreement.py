@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hydra_sync.testing.loading import find_scenarios
+from hydra_sync.testing.campaign.loading import find_scenarios
 from simulations.agreement import STORIES
 from simulations.rules import RULES
 

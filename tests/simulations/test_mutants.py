@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hydra_sync.testing.cluster import INVARIANTS
+from hydra_sync.testing.cluster.cluster import INVARIANTS
 from simulations.mutants import MUTANTS
 
 SEEDS_MAX = 400  # S2 is rare: what is seen too early is mostly missed first by who was told that it is durable

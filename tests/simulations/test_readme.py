@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hydra_sync.testing.faults import FAULT_KINDS, plan_from_json
-from hydra_sync.testing.swarm import KINDS, Swarm
+from hydra_sync.testing.plan.faults import FAULT_KINDS, plan_from_json
+from hydra_sync.testing.plan.swarm import KINDS, Swarm
 from tests.simulations.session import PICTURE, README, Step, run
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from hydra_sync.testing.faults import FAULT_KINDS
+from hydra_sync.testing.plan.faults import FAULT_KINDS
 from hydra_sync.testing.signals import registered
 from hydra_sync.testing.simulate import Simulation
 from simulations import scenarios

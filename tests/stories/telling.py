@@ -11,9 +11,9 @@ from typing import Final
 
 from hydra_sync.sync import Fetched, Notice
 from hydra_sync.testing import SECOND
-from hydra_sync.testing.cluster import Cluster
-from hydra_sync.testing.faults import At
-from hydra_sync.testing.member import member_key
+from hydra_sync.testing.cluster.cluster import Cluster
+from hydra_sync.testing.cluster.member import member_key
+from hydra_sync.testing.plan.faults import At
 
 __all__ = [
     "LONG_NS",

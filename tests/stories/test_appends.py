@@ -6,7 +6,7 @@ import trio
 
 from hydra_sync.encoding import encode_event
 from hydra_sync.testing import SECOND, Cluster, Swarm, simulate
-from hydra_sync.testing.faults import Partition
+from hydra_sync.testing.plan.faults import Partition
 from tests.stories.telling import NOW, all_meet, numbers, stop_of, wait_held
 
 CALM = Swarm.calm()

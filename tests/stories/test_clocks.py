@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from hydra_sync.ranges import SeqRange
 from hydra_sync.testing import SECOND, US, Cluster, Swarm, simulate
-from hydra_sync.testing.faults import At, DriftClock, StepClock
+from hydra_sync.testing.plan.faults import At, DriftClock, StepClock
 from tests.stories.telling import NOW, all_meet, numbers, wait_held
 
 CALM = Swarm.calm()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hydra_sync.sync import Fetching
 from hydra_sync.testing import MS, SECOND, Cluster, Swarm, simulate
-from hydra_sync.testing.faults import Crash, CrashLoop, On
+from hydra_sync.testing.plan.faults import Crash, CrashLoop, On
 from tests.stories.telling import all_meet, log_files, numbers, stop_of, wait_held, warnings
 
 CALM = Swarm.calm()

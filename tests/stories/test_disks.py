@@ -9,7 +9,7 @@ import pytest
 from hydra_sync.errors import UnavailableError
 from hydra_sync.ranges import SeqRange
 from hydra_sync.testing import SECOND, Cluster, Swarm, simulate
-from hydra_sync.testing.faults import (
+from hydra_sync.testing.plan.faults import (
     At,
     Backup,
     Crash,

@@ -9,7 +9,7 @@ from hydra_sync.node import Event
 from hydra_sync.ranges import SeqRange
 from hydra_sync.sync import Disconnected, Fetching, Forked, NoSession, SourceReplaced
 from hydra_sync.testing import Cluster, Swarm, simulate
-from hydra_sync.testing.hostile import equivocate, flood, forge, garbage, knock, replay, stale_epochs, stall
+from hydra_sync.testing.cluster.hostile import equivocate, flood, forge, garbage, knock, replay, stale_epochs, stall
 from tests.stories.telling import Seen, all_meet, all_met, numbers, sources, stop_of, wait_held
 
 CALM = Swarm.calm()

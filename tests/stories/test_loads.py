@@ -5,7 +5,7 @@ from __future__ import annotations
 from hydra_sync.limits import EVENT_BYTES_MAX
 from hydra_sync.sync import Disconnected, Fetching, SourceReplaced
 from hydra_sync.testing import Cluster, Swarm, simulate
-from hydra_sync.testing.faults import Throttle
+from hydra_sync.testing.plan.faults import Throttle
 from tests.stories.telling import LONG_NS, NOW, all_meet, hold, stop_of, wait_held
 
 CALM = Swarm.calm()

@@ -6,7 +6,7 @@ from itertools import combinations
 
 from hydra_sync.sync import Connected, Disconnected, NoSession
 from hydra_sync.testing import MS, SECOND, Cluster, Swarm, simulate
-from hydra_sync.testing.faults import At, Crash, Partition, Pause, Refuse, Reset, Slow, Throttle, Vanish
+from hydra_sync.testing.plan.faults import At, Crash, Partition, Pause, Refuse, Reset, Slow, Throttle, Vanish
 from tests.stories.telling import LONG_NS, NOW, all_meet, all_met, stop_of, wait_held
 
 CALM = Swarm.calm()

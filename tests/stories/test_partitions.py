@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hydra_sync.sync import Disconnected
 from hydra_sync.testing import MS, SECOND, Cluster, Swarm, simulate
-from hydra_sync.testing.faults import At, Clog, Cut, Loss, Partition, Throttle
+from hydra_sync.testing.plan.faults import At, Clog, Cut, Loss, Partition, Throttle
 from tests.stories.telling import LONG_NS, NOW, all_meet, hold, sources, stop_of, wait_held
 
 CALM = Swarm.calm()

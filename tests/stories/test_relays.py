@@ -6,7 +6,7 @@ from itertools import combinations, pairwise
 
 from hydra_sync.sync import Fetched, Fetching, SourceReplaced
 from hydra_sync.testing import SECOND, Cluster, Swarm, simulate
-from hydra_sync.testing.faults import Partition, Throttle
+from hydra_sync.testing.plan.faults import Partition, Throttle
 from tests.stories.telling import LONG_NS, NOW, Seen, all_meet, hold, log_bytes, sources, stop_of, wait_held
 
 CALM = Swarm.calm()

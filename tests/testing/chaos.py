@@ -11,7 +11,7 @@ from pathlib import Path
 import trio
 
 from hydra_sync.testing import MS, SECOND, Host, Injector, Result, World, faults
-from hydra_sync.testing.faults import At, Fault, On
+from hydra_sync.testing.plan.faults import At, Fault, On
 
 NAMES = [f"n{number}" for number in range(4)]
 LOG = Path("/data/log")

@@ -10,7 +10,7 @@ import trio
 
 from hydra_sync.disk import Disk
 from hydra_sync.testing import Host, Injector, World
-from hydra_sync.testing.faults import Crash, On, Plan
+from hydra_sync.testing.plan.faults import Crash, On, Plan
 
 SEEDS = 60
 

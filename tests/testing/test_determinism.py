@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hydra_sync.testing.faults import FAULT_KINDS
+from hydra_sync.testing.plan.faults import FAULT_KINDS
 from tests.testing import chaos
 
 ROOT = Path(__file__).resolve().parents[2]

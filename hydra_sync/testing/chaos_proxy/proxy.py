@@ -13,16 +13,16 @@ import trio
 from hydra_sync.config import Address
 from hydra_sync.errors import UsageError
 from hydra_sync.tasks import Signal, open_tasks
-from hydra_sync.testing import faults as f
 from hydra_sync.testing.chaos_proxy.relay import CONNECTIONS_MAX, Connection, close
 from hydra_sync.testing.chaos_proxy.routes import CLEAR, Route, require_network_faults
 from hydra_sync.testing.chaos_proxy.timetable import TrioTimetable
-from hydra_sync.testing.clock import MS, SECOND
-from hydra_sync.testing.connections import WINDOW_BYTES
-from hydra_sync.testing.faults import At, Fault, Plan
-from hydra_sync.testing.links import Link, Shape
-from hydra_sync.testing.streams import Streams
-from hydra_sync.testing.trace import Data, Row
+from hydra_sync.testing.plan import faults as f
+from hydra_sync.testing.plan.faults import At, Fault, Plan
+from hydra_sync.testing.world.clock import MS, SECOND
+from hydra_sync.testing.world.connections import WINDOW_BYTES
+from hydra_sync.testing.world.links import Link, Shape
+from hydra_sync.testing.world.streams import Streams
+from hydra_sync.testing.world.trace import Data, Row
 
 __all__ = ["ChaosProxy", "Trouble"]
 

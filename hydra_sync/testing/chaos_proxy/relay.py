@@ -15,8 +15,8 @@ import trio
 
 from hydra_sync.config import Address
 from hydra_sync.tasks import Signal
-from hydra_sync.testing.connections import HEADER_BYTES
-from hydra_sync.testing.links import Link
+from hydra_sync.testing.world.connections import HEADER_BYTES
+from hydra_sync.testing.world.links import Link
 
 __all__ = ["CONNECTIONS_MAX", "Connection", "close"]
 

@@ -8,9 +8,9 @@ from typing import Final
 
 from hydra_sync.config import Address
 from hydra_sync.errors import UsageError
-from hydra_sync.testing import faults as f
-from hydra_sync.testing.faults import At, Fault, Plan
-from hydra_sync.testing.links import Shape
+from hydra_sync.testing.plan import faults as f
+from hydra_sync.testing.plan.faults import At, Fault, Plan
+from hydra_sync.testing.world.links import Shape
 
 __all__ = ["CLEAR", "NETWORK_FAULTS", "Route", "hosts_of", "require_network_faults"]
 

@@ -9,7 +9,7 @@ from typing import Final, TypeVarTuple
 import trio
 
 from hydra_sync.tasks import Signal
-from hydra_sync.testing.clock import SECOND, US
+from hydra_sync.testing.world.clock import SECOND, US
 
 __all__ = ["TrioTimetable"]
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from hydra_sync.testing.links import Shape
-from hydra_sync.testing.streams import MILLION
-from hydra_sync.testing.trace import Row
 from hydra_sync.testing.view.words import duration
+from hydra_sync.testing.world.links import Shape
+from hydra_sync.testing.world.streams import MILLION
+from hydra_sync.testing.world.trace import Row
 
 __all__ = ["Band", "BandKind", "find_bands"]
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
-from hydra_sync.testing.clock import SECOND
-from hydra_sync.testing.scenario import Failure, Outcome
-from hydra_sync.testing.trace import Row
+from hydra_sync.testing.plan.scenario import Failure, Outcome
 from hydra_sync.testing.view.bands import find_bands
 from hydra_sync.testing.view.progress import progress_of
 from hydra_sync.testing.view.words import fault_in_words, setup_in_words
+from hydra_sync.testing.world.clock import SECOND
+from hydra_sync.testing.world.trace import Row
 
 __all__ = ["ROWS_MAX", "failure_row", "html_page", "write_html"]
 

@@ -6,7 +6,7 @@ Members of a cluster tell it when they open, acknowledge and deliver.
 
 from __future__ import annotations
 
-from hydra_sync.testing.trace import Row
+from hydra_sync.testing.world.trace import Row
 
 __all__ = ["progress_of"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Final
 
-from hydra_sync.testing.clock import MS, SECOND, US
-from hydra_sync.testing.faults import At, Fault, Partition
-from hydra_sync.testing.scenario import Setup
+from hydra_sync.testing.plan.faults import At, Fault, Partition
+from hydra_sync.testing.plan.scenario import Setup
+from hydra_sync.testing.world.clock import MS, SECOND, US
 
 __all__ = ["duration", "fault_in_words", "setup_in_words"]
 
@@ -41,7 +41,7 @@ def setup_in_words(setup: Setup) -> str:
 def fault_in_words(fault: Fault) -> str:
     """When, what, where, how.
 
-    >>> from hydra_sync.testing.faults import Crash, Cut, On
+    >>> from hydra_sync.testing.plan.faults import Crash, Cut, On
     >>> fault_in_words(Cut(At(1_000_000_000), "n0", "n1"))
     'at 1 s: cut n0 → n1, for 1 s'
     >>> print(fault_in_words(Crash(On("n1", "sync", nth=3), "n1", None)))

@@ -1,0 +1,133 @@
+"""What a campaign keeps of each run: one JSON line, in a file that grows. Does I/O: reads and appends files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import hydra_sync
+from hydra_sync.errors import UsageError
+from hydra_sync.testing.plan.scenario import Failure, Outcome
+from hydra_sync.version import VERSION
+
+__all__ = ["USUAL", "Key", "Verdict", "VerdictFile", "code_version"]
+
+USUAL: Final = "usual"
+"""The environment of all runs but those that are repeated elsewhere, to be compared."""
+
+Key = tuple[str, str, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of one run without its rows; ``digest`` is empty where none came of it (see ``failure``)."""
+
+    code: str
+    """The version of the code that ran; see `code_version`."""
+    scenario: str
+    """As ``MODULE:SCENARIO``."""
+    seed: int
+    environment: str = USUAL
+    digest: str = ""
+    steps: int = 0
+    virtual_s: float = 0.0
+    wall_s: float = 0.0
+    kinds: tuple[str, ...] = ()
+    """The kinds of fault in the plan."""
+    effects: Mapping[str, int] = field(default_factory=dict)
+    signals: Mapping[str, int] = field(default_factory=dict)
+    failure: Failure | None = None
+
+    @classmethod
+    def of(cls, outcome: Outcome, code: str, scenario: str, wall_s: float, environment: str = USUAL) -> Verdict:
+        """What there is to keep of an outcome."""
+        kinds = tuple(sorted({type(fault).__name__ for fault in outcome.setup.plan}))
+        figures = (outcome.digest, outcome.steps, outcome.virtual_s, wall_s, kinds)
+        effects = {name: outcome.effects[name] for name in sorted(outcome.effects)}
+        signals = {name: outcome.signals[name] for name in sorted(outcome.signals)}
+        return cls(code, scenario, outcome.seed, environment, *figures, effects, signals, outcome.failure)
+
+    @property
+    def key(self) -> Key:
+        """What results are merged by."""
+        return self.code, self.scenario, self.seed, self.environment
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Verdict:
+        """What `to_json` wrote. `ValueError`, `TypeError` or `KeyError` for anything else."""
+        fields = json.loads(text)
+        if not isinstance(fields, dict):
+            raise TypeError("not a JSON object")
+        failure = fields.pop("failure")
+        kinds = tuple(fields.pop("kinds"))
+        return cls(**fields, kinds=kinds, failure=failure and Failure(**failure))
+
+
+class VerdictFile:
+    """Verdicts in a JSONL file, merged by key; of several for one key the last counts.
+
+    A torn last line, as a killed campaign leaves it, is cut off.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.verdicts: dict[Key, Verdict] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            self._read()
+
+    def append(self, verdict: Verdict) -> None:
+        """Keep a verdict, in the file too when this returns."""
+        self.verdicts[verdict.key] = verdict
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(verdict.to_json() + "\n")
+
+    def _read(self) -> None:
+        data = self.path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            with self.path.open("r+b") as file:
+                file.truncate(whole)
+        for number, line in enumerate(data[:whole].decode().splitlines(), start=1):
+            try:
+                verdict = Verdict.from_json(line)
+            except (ValueError, TypeError, KeyError) as error:
+                raise UsageError(
+                    f"line {number} of {self.path} is not the result of a run ({error}): name another file"
+                ) from error
+            self.verdicts[verdict.key] = verdict
+
+
+def code_version(scenario: str = "") -> str:
+    """The release, and a hash over the source files of hydra_sync and of the package that has the scenario, if any.
+
+    So results of code that has been edited since are not taken for results of the code at hand.
+    """
+    digest = blake2b(digest_size=6)
+    for root in (Path(hydra_sync.__file__).parent, *_sources(scenario.partition(":")[0])):
+        for path in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
+            digest.update(f"{path.relative_to(root.parent)}\n".encode())
+            digest.update(path.read_bytes())
+    return f"{VERSION}+{digest.hexdigest()}"
+
+
+def _sources(module: str) -> Iterator[Path]:
+    """The directory of the package that a module is in, or the module's own file."""
+    top = module.partition(".")[0]
+    if top in {"", "hydra_sync"}:
+        return
+    package = find_spec(module.rpartition(".")[0] or module)
+    own = find_spec(module)
+    if package is not None and package.submodule_search_locations:
+        yield from (Path(place) for place in package.submodule_search_locations)
+    elif own is not None and own.origin is not None:
+        yield Path(own.origin)

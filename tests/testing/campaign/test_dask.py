@@ -1,0 +1,81 @@
+"""The same command on a Dask cluster has the same results."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hydra_sync.errors import UsageError
+from hydra_sync.testing.campaign.on_dask import LOCAL, call_all_on_dask
+from hydra_sync.testing.campaign.pool import Answer, Call
+from tests.testing.campaign.test_campaign import campaign, interrupt, report, run
+
+CALLS = "tests.testing.campaign.calls"
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("distributed") is None,
+    reason="Dask is not installed: pip install 'hydra-sync[simulate-cluster]'",
+)
+
+
+def digests(directory: Path) -> dict[tuple[int, str], str]:
+    lines = (directory / "results.jsonl").read_text().splitlines()
+    return {(one["seed"], one["environment"]): one["digest"] for one in map(json.loads, lines)}
+
+
+def test_a_real_cluster_comes_to_the_same_results(tmp_path: Path) -> None:
+    """Two workers, every seed once, failures and second runs included."""
+    there, here = tmp_path / "there", tmp_path / "here"
+    words = campaign(there, "every-third", "0:6", "--check-every", "3", "--no-shrink")
+    words[words.index("--jobs") + 1] = "2"
+    code, told = report([*words, "--scheduler", "local"])
+    assert (code, told["runs"], told["new_runs"], told["checked"]) == (1, 6, 8, 2)
+    assert [failure["seed"] for failure in sorted(told["failures"], key=lambda one: one["seed"])] == [0, 3]
+    report(campaign(here, "every-third", "0:6", "--check-every", "3", "--no-shrink"))
+    assert digests(there) == digests(here)
+
+
+def test_a_scheduler_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """Nothing is run in its place."""
+    done: subprocess.CompletedProcess[str] = run(
+        campaign(tmp_path, "peaceful", "0:2", "--scheduler", "tcp://127.0.0.1:9")
+    )
+    assert done.returncode == 2
+    assert "no Dask scheduler at tcp://127.0.0.1:9" in done.stderr
+
+
+def test_a_scheduler_without_workers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may wait for them a while, and not for ever."""
+    distributed = importlib.import_module("distributed")
+    monkeypatch.setattr("hydra_sync.testing.campaign.on_dask.WORKERS_S_MAX", 0.5)
+    calls = [Call(f"{CALLS}:echo", {"value": 7}, 60)]
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster,
+        pytest.raises(UsageError, match="has no workers: start some"),
+    ):
+        call_all_on_dask(calls, cluster.scheduler_address, 1, print)
+
+
+def test_calls_that_kill_their_worker_are_answered() -> None:
+    """The others too: a cluster that loses workers does not lose the campaign."""
+    answers: dict[str, Answer] = {}
+    calls = [
+        Call(f"{CALLS}:orphan", {}, 60),
+        Call(f"{CALLS}:echo", {"value": 7}, 60),
+    ]
+    call_all_on_dask(calls, LOCAL, 1, lambda call, answer: answers.update({call.function: answer}), chunk_max=1)
+    assert answers[f"{CALLS}:echo"] == Answer(7)
+    assert answers[f"{CALLS}:orphan"].error == "KilledWorker"
+
+
+def test_ctrl_c_keeps_what_a_cluster_has_done(tmp_path: Path) -> None:
+    """Without the last words of its workers, who are not asked."""
+    done = interrupt(campaign(tmp_path, "peaceful", "0:1000", "--scheduler", "local"), tmp_path / "results.jsonl")
+    assert done.returncode == 130
+    assert done.stdout.endswith("the same command goes on from there\n")
+    assert "Traceback" not in done.stdout + done.stderr
