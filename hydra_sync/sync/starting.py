@@ -62,7 +62,8 @@ class Starting:
     has_begun: bool = False
     """Whether this start has had an epoch. What is later than that, somebody else has begun."""
     is_over: bool = False
-    """Whether somebody else with our key has begun a later epoch: this start asks and begins nothing any more."""
+    """Whether somebody else with our key has begun a later epoch, or two histories have been signed with it: this
+    start asks and begins nothing any more."""
 
     @property
     def me(self) -> MemberKey:
@@ -152,8 +153,8 @@ class Starting:
         self.refusals[bringer] = max(promised, self.refusals.get(bringer, 0))
         if self.phase is Phase.ADOPTING:  # enough have granted this ballot; one that follows it will be above
             return None
-        open_to_us = len(self.members) - 1 - len(self.refusals.keys() - self.answers.keys())
-        return self.ask(self.floor, now) if open_to_us < self.needed else None
+        closed = {*self.refusals, *self.without} - self.answers.keys()
+        return self.ask(self.floor, now) if len(self.members) - 1 - len(closed) < self.needed else None
 
     def begin_alone(self, tip: Tip) -> list[Effect]:
         """Nobody is left who remembers, and the operator has said so: on what our own disk holds."""

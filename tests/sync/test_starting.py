@@ -189,6 +189,12 @@ def test_who_refuses_all_cannot_hurry_us_on() -> None:
     assert climbed == [12, 16, 24, 40, 72, 136]
 
 
+def test_nobody_waits_for_the_answers_of_who_was_given_up() -> None:
+    """Of three one is given up: where the other refuses, nobody is left who may answer this ballot."""
+    one = starting(without=(1,), count=3)
+    assert one.refused(refusal(5), MEMBERS[2], 12.0) is not None
+
+
 def test_who_has_promised_and_brings_refusals_of_others_still_counts() -> None:
     """It is a relay."""
     one = starting(count=3)
