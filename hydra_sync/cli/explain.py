@@ -15,7 +15,8 @@ from hydra_sync.config import Config
 from hydra_sync.disk import lock_holder
 from hydra_sync.epoch import answers_needed
 from hydra_sync.node import open_read_only
-from hydra_sync.store import Store
+from hydra_sync.node.explaining import explain_fork
+from hydra_sync.store import Store, own_log_forked
 from hydra_sync.store.layout import LOCK
 
 __all__ = ["explain"]
@@ -53,7 +54,9 @@ def _from_store(config: Config, store: Store, again: str) -> Iterator[str]:
     me = config.key.member
     own, standing = store.log(me), store.standing(me)
     others = [member.alias for member in config.members if member.key != me]
-    if config.restart == "trust-disk" and not standing.amnesiac:
+    if (own_fork := store.forked_at(me)) is not None:
+        yield own_log_forked(own_fork)
+    elif config.restart == "trust-disk" and not standing.amnesiac:
         yield f"its own log reaches {own.tip.next_seq}; it will append in epoch {own.tip.epoch}, trusting its disk"
     else:
         founding = store.manifest.founding and own.tip.next_seq == 0
@@ -65,7 +68,9 @@ def _from_store(config: Config, store: Store, again: str) -> Iterator[str]:
         given_up = ", ".join(map(config.alias, standing.without))
         yield f"the operator gave up the disks of {given_up}: they are not waited for"
     for member in config.members:
-        if member.key != me:
+        if (forked_at := store.forked_at(member.key)) is not None:
+            yield explain_fork("its own" if member.key == me else f"{member.alias}'s", member.key.hex(), forked_at)
+        elif member.key != me:
             promised = store.standing(member.key).promised
             more = f"; epoch {promised} of it is promised" if promised > store.log(member.key).tip.epoch else ""
             yield f"{member.alias}'s log reaches {store.log(member.key).tip.next_seq}{more}"

@@ -7,15 +7,19 @@ from contextlib import asynccontextmanager
 
 from hydra_sync.config import Config
 from hydra_sync.disk import RealDisk
+from hydra_sync.errors import StoreError
 from hydra_sync.node.seams import wall_clock_us
-from hydra_sync.store import Store, open_store
+from hydra_sync.store import Store, open_store, own_log_forked
 
 __all__ = ["open_to_append"]
 
 
 @asynccontextmanager
 async def open_to_append(config: Config, what: str) -> AsyncIterator[Store]:
-    """The store, its own log begun as it is to begin; ``what`` is done with it, for whoever finds it in use."""
+    """The store, its own log begun as it is to begin; ``what`` is done with it, for whoever finds it in use.
+
+    Raises `StoreError` where the log is proven to be forked, and as `open_store` does.
+    """
     async with open_store(
         RealDisk(),
         config.persistence_dir.absolute(),
@@ -25,5 +29,7 @@ async def open_to_append(config: Config, what: str) -> AsyncIterator[Store]:
         wall_clock=wall_clock_us,
         holder=f"{what} of {config.me.alias}",
     ) as store:
+        if (forked_at := store.forked_at(config.key.member)) is not None:
+            raise StoreError(own_log_forked(forked_at))
         await store.begin()
         yield store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any, Final
 
 import click
@@ -16,7 +17,7 @@ from hydra_sync.limits import UINT_MAX
 from hydra_sync.node import open_read_only
 from hydra_sync.node.reading import Events
 from hydra_sync.ranges import SeqRange
-from hydra_sync.store import Log
+from hydra_sync.store import Log, Store
 
 __all__ = ["follow", "read"]
 
@@ -60,18 +61,18 @@ async def _read(config: Config, log: str, start: int, stop: int | None, as_json:
     member = config.find(log)
     async with open_read_only(config) as store:
         held = store.log(member)
-        if stop is None and start >= held.tip.next_seq:
-            click.echo(f"no events: {config.alias(member)}'s log ends at {held.tip.next_seq} here", err=True)
-        await _print_events(
-            config, held, SeqRange(start, max(start, held.tip.next_seq if stop is None else stop)), as_json
-        )
+        end = held.tip.next_seq
+        if stop is None and start >= end:
+            click.echo(f"no events: {config.alias(member)}'s log ends at {end} here", err=True)
+        await _print_events(config, store, held, SeqRange(start, max(start, end if stop is None else stop)), as_json)
 
 
-async def _print_events(config: Config, held: Log, seqs: SeqRange, as_json: bool) -> int:
-    """Print events; returns how far it came. Raises `StoreDamagedError` where they are damaged."""
+async def _print_events(config: Config, store: Store, held: Log, seqs: SeqRange, as_json: bool) -> int:
+    """Print events; returns how far it came. Raises `StoreDamagedError` where they are damaged, and `ForkedError`
+    where the log is proven to be forked."""
     alias, done = config.alias(held.author), seqs.start
     try:
-        async for event in Events(held, alias, seqs.start, seqs.stop):
+        async for event in Events(held, alias, seqs.start, seqs.stop, forked_at=partial(store.forked_at, held.author)):
             click.echo(json.dumps(event_json(event, alias)) if as_json else event_line(event))
             done = event.seq + 1
     except UnavailableError as error:
@@ -88,6 +89,6 @@ async def _follow(config: Config, log: str, start: int, as_json: bool) -> None:
         held = store.log(member)
         while True:
             if start < held.tip.next_seq:
-                start = await _print_events(config, held, SeqRange(start, held.tip.next_seq), as_json)
+                start = await _print_events(config, store, held, SeqRange(start, held.tip.next_seq), as_json)
             elif not await held.refresh():
                 await trio.sleep(POLL_S)

@@ -89,6 +89,8 @@ def _worth(store: Store, member: MemberKey, config: Config) -> dict[str, Any]:
     standing = store.standing(member)
     founding = store.manifest.founding and config.restart == "prove"
     state = "amnesiac" if standing.amnesiac else "founding" if founding else "ok"
+    if store.forked_at(member) is not None:
+        state = "forked"
     return {"state": state, "why": standing.why, "target": None, "stable": None, "promised": standing.promised}
 
 

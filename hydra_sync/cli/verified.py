@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hydra_sync.identity import MemberKey, NetworkId
+from hydra_sync.node.explaining import explain_fork
 from hydra_sync.store import Finding, VerifyReport
 
 __all__ = ["Checked", "checked_json", "show"]
@@ -25,6 +26,8 @@ class Checked:
     logs: list[tuple[MemberKey, str, VerifyReport]] = field(default_factory=list)
     strangers: list[Finding] = field(default_factory=list)
     """Logs of nobody."""
+    forked: dict[MemberKey, int] = field(default_factory=dict)
+    """From which seq on a log is proven to be forked; what is here of it may be sound all the same."""
 
     def add(self, author: MemberKey, alias: str, report: VerifyReport) -> None:
         self.logs.append((author, alias, report))
@@ -53,6 +56,7 @@ def checked_json(checked: Checked) -> dict[str, object]:
                 "records": report.records,
                 "bytes": report.size,
                 "signatures": report.signatures,
+                "forked_at": checked.forked.get(author),
                 "damage": [_finding_json(finding) for finding in report.damage],
                 "torn": [_finding_json(finding) for finding in report.remarks],
             }
@@ -79,7 +83,9 @@ def show(checked: Checked) -> None:
     console.print(_table(checked))
     for finding in checked.strangers:
         _say(console, f"{finding.file}: {finding.reason}; move it away", "red")
-    for _, alias, report in checked.logs:
+    for author, alias, report in checked.logs:
+        if (forked_at := checked.forked.get(author)) is not None:
+            _say(console, explain_fork(f"{alias}'s", author.hex(), forked_at), "red")
         for finding in report.damage:
             _say(console, f"damaged: {_where(alias, finding)}", "red")
         for finding in report.remarks:

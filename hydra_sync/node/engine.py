@@ -25,7 +25,7 @@ from hydra_sync.node.checkpoints import origin
 from hydra_sync.node.link import Link
 from hydra_sync.node.seams import Seams
 from hydra_sync.ranges import SeqRange
-from hydra_sync.store import Log, Store, first_event
+from hydra_sync.store import Log, Store, first_event, own_log_forked
 from hydra_sync.sync import (
     Advanced,
     Append,
@@ -85,7 +85,8 @@ class Engine:
         )
         self.last_error: Final[dict[MemberKey, str]] = {}
         """Why the last connection to a member, or attempt at one, ended."""
-        self.halted: str | None = None
+        forked_at = self.replicator.forks.position(config.key.member)
+        self.halted: str | None = None if forked_at is None else own_log_forked(forked_at)
         """Why nothing may be appended to our own log any more."""
         self.refused: Final[dict[MemberKey, None]] = {}
         """Logs for which our own disk has no room now."""
@@ -258,10 +259,7 @@ class Engine:
             self.stable_changed.fire()
             self.store.log(notice.log).look_again()
             if notice.log == self.config.key.member:
-                self.halted = (
-                    f"this node's own log is forked at seq {notice.seq}, proven: its key has signed two histories. "
-                    "Somebody else has the key, or the disk lied; this member can append no more in this network"
-                )
+                self.halted = own_log_forked(notice.seq)
                 self.started.fire()
         elif isinstance(notice, Started):
             self.started.fire()

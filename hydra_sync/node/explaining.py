@@ -8,7 +8,7 @@ from typing import Final
 from hydra_sync.node.status import MemberStatus, Status
 from hydra_sync.sync.starting import Phase
 
-__all__ = ["explain", "explain_start", "names"]
+__all__ = ["explain", "explain_fork", "explain_start", "names"]
 
 _WITHOUT: Final = (
     "Without one whose disk is lost for good: stop this node, and hydra-sync recover --accept-loss --without MEMBER; "
@@ -20,6 +20,14 @@ def explain(status: Status) -> tuple[str, ...]:
     """Everything worth knowing, the most pressing first: whom the node waits for, and how to go on."""
     logs = [line for member in status.members for line in _log(status, member)]
     return (*status.warnings, *explain_start(status), *logs)
+
+
+def explain_fork(whose: str, key: str, seq: int) -> str:
+    """``whose`` log is proven to be forked from ``seq`` on; ``key`` is its author's, in hexadecimal."""
+    return (
+        f"{whose} log is forked: two histories were signed from {seq} on; what lies before is kept and delivered, "
+        f"and nothing after. The proof is forks/{key}.cbor in the store: hydra-sync fork-proof verify shows it"
+    )
 
 
 def explain_start(status: Status) -> tuple[str, ...]:
@@ -97,11 +105,7 @@ def _log(status: Status, member: MemberStatus) -> Iterator[str]:
     reach = max(log.tip.next_seq, log.target)
     here = f"has {log.tip.next_seq} of {reach}" if reach > log.tip.next_seq else f"has {log.tip.next_seq}"
     if log.forked_at is not None:
-        proof = f"forks/{member.key}.cbor"
-        yield (
-            f"{name} log is forked: two histories were signed from {log.forked_at} on; what lies before is kept and "
-            f"delivered, and nothing after. The proof is {proof} in the store: hydra-sync fork-proof verify shows it"
-        )
+        yield explain_fork(name, member.key, log.forked_at)
     elif log.state == "amnesiac":
         waits = "" if member.me else f", {_reminder(status, member)}"
         yield f"amnesiac for {name} log: {here}{waits}"

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from hydra_sync import store as stores
 from hydra_sync.config import Config
-from hydra_sync.errors import StoreDamagedError, UsageError
+from hydra_sync.errors import StoreDamagedError, StoreError, UsageError
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import STORE_ID_BYTES
 from hydra_sync.node.seams import Seams
-from hydra_sync.store import Manifest, open_store
+from hydra_sync.store import Manifest, open_store, own_log_forked
 
 __all__ = ["record_loss", "recover_store"]
 
@@ -24,7 +24,8 @@ async def recover_store(
     node then recovers by itself when it runs. ``without`` is the operator's word that the disks of these
     members are lost for good: their answers are not waited for, and what only they held is lost.
 
-    Raises `UsageError` where there is nothing to recover from, or no sense in it.
+    Raises `UsageError` where there is nothing to recover from, or no sense in it, and `StoreError` where the
+    own log is proven to be forked.
     """
     seams = seams or Seams()
     others = [member for member in config.keys if member != config.key.member]
@@ -66,5 +67,6 @@ async def _open(config: Config, seams: Seams) -> None:
         key=config.key,
         wall_clock=seams.wall_clock,
         holder=f"recover of {config.me.alias}",
-    ):
-        pass
+    ) as store:
+        if (forked_at := store.forked_at(config.key.member)) is not None:
+            raise StoreError(f"nothing can be recovered: {own_log_forked(forked_at)}")

@@ -16,9 +16,17 @@ from hydra_sync.store.faults import translated
 from hydra_sync.store.files import read_file, replace_file
 from hydra_sync.store.layout import FORKS
 
-__all__ = ["read_proofs", "write_proof"]
+__all__ = ["own_log_forked", "read_proofs", "write_proof"]
 
 _BYTES_MAX = EVIDENCE_BYTES_MAX + 1024
+
+
+def own_log_forked(seq: int) -> str:
+    """What a member whose own log is proven to be forked from ``seq`` on is told, whatever it is about to do."""
+    return (
+        f"this node's own log is forked at seq {seq}, proven: its key has signed two histories. "
+        "Somebody else has the key, or the disk lied; this member can append no more in this network"
+    )
 
 
 async def read_proofs(disk: Disk, path: Path, network: NetworkId) -> list[ForkProof]:

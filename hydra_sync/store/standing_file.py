@@ -21,9 +21,12 @@ __all__ = ["StandingFile", "read_standing", "write_standing"]
 
 WHY_CHARS_MAX: Final = TEXT_BYTES_MAX // 4  # whatever they are
 
+GONE: Final = "what it held and promised is gone from the disk"
+_NEW: Final = Standing()
 
-async def read_standing(disk: Disk, place: LogPlace) -> Standing:
-    """What ``standing.cbor`` says; `Standing()` if there is none.
+
+async def read_standing(disk: Disk, place: LogPlace, missing: Standing = _NEW) -> Standing:
+    """What ``standing.cbor`` says; ``missing`` if there is none.
 
     Raises `StoreDamagedError` or `NewerFormatError`, each saying what to do next.
     """
@@ -31,7 +34,7 @@ async def read_standing(disk: Disk, place: LogPlace) -> Standing:
         try:
             data = await read_file(disk, place.standing, STANDING_BYTES_MAX)
         except FileNotFoundError:
-            return Standing()
+            return missing
     try:
         return parse_standing(data, place.network, place.author)
     except NewerFormatError as error:
@@ -71,10 +74,19 @@ class StandingFile:
         self._turn = Turn()
 
     @classmethod
-    async def open(cls, disk: Disk, place: LogPlace, *, read_only: bool) -> StandingFile:
-        """The standing of the log at ``place``, durable unless it is only looked at. Raises as `read_standing`."""
-        standing = await read_standing(disk, place)
-        if not read_only and standing != Standing():
+    async def open(cls, disk: Disk, place: LogPlace, *, is_due: bool, read_only: bool) -> StandingFile:
+        """The standing of the log at ``place``, durable unless it is only looked at. Raises as `read_standing`.
+
+        Where it ``is_due`` and there is none, the disk has lost it, and may have lost all else of the log.
+        """
+        missing = Standing(amnesiac=True, why=GONE) if is_due else _NEW
+        standing = await read_standing(disk, place, missing)
+        if standing is missing:
+            opened = cls(disk, place, missing)
+            if is_due and not read_only:
+                await opened.write()
+            return opened
+        if not read_only:
             # A process that was killed may have put it there, and not synced its name.
             with translated(f"syncing {place.directory}", may_be_full=False):
                 await disk.sync_dir(place.directory)
@@ -90,6 +102,12 @@ class StandingFile:
         async with self._turn:
             await self._set(standing)
 
+    async def write(self) -> None:
+        """See to it that there is a file, whatever it says; durable on return. Raises as `set` does."""
+        async with self._turn:
+            self._require_sound()
+            await self._write(self.standing)
+
     async def forget(self, why: str) -> None:
         """Make the log amnesiac, unless it is; durable on return. Raises as `set` does."""
         async with self._turn:
@@ -98,8 +116,10 @@ class StandingFile:
 
     async def _set(self, standing: Standing) -> None:
         self._require_sound()
-        if standing == self.standing:
-            return
+        if standing != self.standing:
+            await self._write(standing)
+
+    async def _write(self, standing: Standing) -> None:
         with trio.CancelScope(shield=True):
             try:
                 await write_standing(self._disk, self._place, standing)

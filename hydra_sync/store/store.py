@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import trio
 
+from hydra_sync.chain import EMPTY
 from hydra_sync.disk import Disk, Lock
-from hydra_sync.errors import StoreDamagedError, StoreLockedError, UnavailableError, UsageError
+from hydra_sync.errors import StoreDamagedError, StoreFullError, StoreLockedError, UnavailableError, UsageError
 from hydra_sync.fork import ForkProof
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
 from hydra_sync.limits import COMMIT_BYTES_MAX, SEGMENT_BYTES
@@ -24,7 +25,7 @@ from hydra_sync.store.log import Log, open_log
 from hydra_sync.store.manifest import Manifest
 from hydra_sync.store.opening import Loss, OpeningReport
 from hydra_sync.store.proofs import read_proofs
-from hydra_sync.store.standing_file import StandingFile
+from hydra_sync.store.standing_file import GONE, StandingFile
 from hydra_sync.tasks import open_tasks
 
 __all__ = ["Store", "lock_store", "open_store"]
@@ -86,7 +87,13 @@ class Store:
         await self._standings[member].set(standing)
 
     async def end_founding(self) -> None:
-        """Be a founding store no more; durable on return. Raises as `write_manifest` does."""
+        """Be a founding store no more; durable on return. Raises as `write_manifest` and `StandingFile.set` do.
+
+        From then on a log without a standing is one that the disk has lost.
+        """
+        if self.manifest.founding:
+            for standing in self._standings.values():
+                await standing.write()
         await self._directory.end_founding()
 
     async def begin(self) -> None:
@@ -103,6 +110,12 @@ class Store:
     async def keep_proof(self, proof: ForkProof) -> None:
         """Keep the proof of a fork; durable on return."""
         await self._directory.keep_proof(proof)
+
+    def forked_at(self, member: MemberKey) -> int | None:
+        """From which seq on a log is forked, as the proof shows that was kept when the store was opened, if any."""
+        network = self.manifest.network
+        seqs = [proof.verify(network).seq for proof in self.proofs if proof.log == member]
+        return min(seqs, default=None)
 
     def warnings(self, alias: Callable[[MemberKey], str]) -> tuple[str, ...]:
         """What people should know about the state of this store, in sentences; ``alias`` names members."""
@@ -145,7 +158,7 @@ async def open_store(
             await _make_directories(disk, path, members)
         for member in members:
             is_own, place = member == manifest.member, LogPlace(path, network, member)
-            standings[member] = await StandingFile.open(disk, place, read_only=read_only)
+            standings[member] = await StandingFile.open(disk, place, is_due=not manifest.founding, read_only=read_only)
             logs[member] = await open_log(
                 disk,
                 place,
@@ -155,6 +168,9 @@ async def open_store(
                 read_only=read_only,
                 before_loss=partial(_remember, standings[member], is_own),
             )
+        if standings[manifest.member].standing.why == GONE and not read_only:
+            for standing in standings.values():  # whatever took our own log may have taken any of the others
+                await standing.forget("this node's own log was gone from the disk")
         proofs = await read_proofs(disk, path, network)
         checkpoint = await read_checkpoint(disk, path)
         async with open_tasks() as nursery:
@@ -162,7 +178,11 @@ async def open_store(
             if key is not None and not read_only:
                 author = Author(logs[key.member], key, network, wall_clock)
                 nursery.start_soon(author.run)
-            yield Store(directory, logs, standings, author, proofs, checkpoint)
+            store = Store(directory, logs, standings, author, proofs, checkpoint)
+            if author is not None and author.log.tip != EMPTY:
+                with suppress(StoreFullError):  # a crash came before; so it is done at the next opening at the latest
+                    await store.end_founding()
+            yield store
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):

@@ -73,6 +73,8 @@ class Agreement:
         self.starting: Final = (
             Starting(key, network, members, store_id, start, founding, own.without) if start and proves else None
         )
+        if forked_at(self.me) is not None:
+            self.end()
         self.stability: Final = Stability(self.me, len(members))
         for log, tip in held.items():  # what our own copies prove, with nobody here
             self.stability.update(tip.tip, self.shown(log), forked_at(log))
@@ -101,7 +103,7 @@ class Agreement:
         return self.starting is not None and self.starting.phase is Phase.ADOPTING and not self.has_begun
 
     def end(self) -> None:
-        """Somebody else has begun a later epoch of our own log: ask for none any more."""
+        """Somebody else has begun a later epoch of our own log, or it is forked: ask for none any more."""
         if self.starting is not None:
             self.starting.is_over = True
 

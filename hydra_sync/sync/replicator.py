@@ -263,6 +263,8 @@ class Replicator:
     def _learned(self, news: list[Effect], now: float) -> list[Effect]:
         forked = [effect.log for effect in news if isinstance(effect, Forked)]
         effects = list(news)
+        if self.me in forked:
+            self.agreement.end()
         for log in forked:
             effects += self._show(log)
             effects += self.agreement.restable(log)

@@ -199,3 +199,83 @@ async def test_founding_ends_once_and_for_all() -> None:
             if done:
                 break
         assert done
+
+
+async def a_settled_store() -> MemoryDisk:
+    """A store with an event in either log, that is founding no more, as after its first epoch."""
+    disk = await a_store(BOB, flushed=True)
+    async with opened(disk) as store:
+        await store.author.append([event(0)])
+        await store.end_founding()
+    return disk
+
+
+def without(disk: MemoryDisk, key: SigningKey, *, names: str) -> None:
+    """All files in the directory of a log whose name ends so are gone, for good."""
+    for there in (disk.names, disk.durable_names):
+        for path in [path for path in there if path.parent == place(key=key).directory and path.name.endswith(names)]:
+            del there[path]
+
+
+@pytest.mark.parametrize("names", ["", "standing.cbor"])
+async def test_a_replica_whose_files_are_gone_is_amnesiac(names: str) -> None:
+    """All of them, or what it promised alone: an empty log is that of a new author only while the store is new."""
+    disk = await a_settled_store()
+    without(disk, BOB, names=names)
+    for options in ({"read_only": True, "key": None}, {}, {}):
+        async with opened(disk, **options) as store:
+            assert store.standing(BOB.member).amnesiac
+            assert "gone from the disk" in store.standing(BOB.member).why
+            assert store.standing(ALICE.member) == Standing()
+    disk.crash(Random(1))
+    assert (await read_standing(disk, place(key=BOB))).amnesiac
+
+
+async def test_a_store_whose_own_log_is_gone_is_amnesiac_for_all() -> None:
+    """Whatever took it may have taken any of the others' too."""
+    disk = await a_settled_store()
+    without(disk, ALICE, names="")
+    async with opened(disk) as store:
+        assert store.standing(ALICE.member).amnesiac
+        assert store.standing(BOB.member).amnesiac
+    disk.crash(Random(1))
+    assert (await read_standing(disk, place(key=BOB))).amnesiac
+
+
+async def test_a_founding_store_has_nothing_to_forget() -> None:
+    """And is one until its own log has begun, whatever it holds of others; then opening ends it, if a crash came."""
+    disk = await a_store(BOB, flushed=True)
+    for _ in range(2):
+        async with opened(disk) as store:
+            assert store.manifest.founding
+            assert store.standing(BOB.member) == store.standing(ALICE.member) == Standing()
+    async with opened(disk) as store:
+        await store.author.append([event(0)])
+        assert store.manifest.founding
+    async with opened(disk) as store:
+        assert not store.manifest.founding
+        assert store.standing(BOB.member) == store.standing(ALICE.member) == Standing()
+
+
+async def test_a_crash_while_founding_ends_forgets_nothing() -> None:
+    """Die in each disk operation of it, power lost: the store is founding, or has what it needs to be no more."""
+    for nth in range(1, 60):
+        disk = await a_store(BOB, flushed=True)
+        done = False
+        try:
+            async with opened(disk) as store:
+                die_at(disk, nth)
+                await store.end_founding()
+                done = True
+                disk.fault = lambda name, path: None
+        except Died:
+            pass
+        disk.fault = lambda name, path: None
+        disk.crash(Random(nth))
+        async with opened(disk) as store:
+            assert store.standing(BOB.member) == store.standing(ALICE.member) == Standing()
+            assert not (done and store.manifest.founding)
+        if done:
+            break
+    assert done
+    assert nth > 10
