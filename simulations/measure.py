@@ -18,7 +18,16 @@ from hydra_sync.cli.progress import long_progress, time_left
 from hydra_sync.errors import UsageError
 from hydra_sync.testing.campaign.on_dask import call_all_on_dask
 from hydra_sync.testing.campaign.pool import Answer, Call, call_all
-from simulations.conditions import SWEPT, TOPOLOGIES, Conditions, grid, parse_sweep, read_latencies, read_topology
+from simulations.conditions import (
+    SWEPT,
+    TOPOLOGIES,
+    Conditions,
+    grid,
+    parse_sweep,
+    parse_values,
+    read_latencies,
+    read_topology,
+)
 from simulations.measuring import Measurement
 
 __all__ = ["measure"]
@@ -38,7 +47,7 @@ COLUMNS: Final = (*Conditions().row(), "seed", *(item.name for item in fields(Me
     help=f"What to vary, repeatable; NAME=A,B,C for a list. NAME is one of {', '.join(SWEPT)}.",
 )
 @click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="What not to vary; repeat for each.")
-@click.option("--nodes", metavar="N,N,...", default="3", show_default=True, help="Numbers of nodes.")
+@click.option("--nodes", metavar="N,N,...|START:STOP:STEP", default="3", show_default=True, help="Numbers of nodes.")
 @click.option("--seeds", type=SEEDS, default="0:5", show_default=True, help="Seeds for each of the conditions.")
 @click.option(
     "--topology", metavar="NAME|FILE", default="full", help=f"{', '.join(TOPOLOGIES)}, or a file of links, as 0 1."
@@ -74,8 +83,7 @@ def measure(
     """
     draw = _load_plot() if plot_file is not None else None
     parsed = [parse_sweep(text) for text in sweeps]
-    base = _base(settings, topology, latency_matrix)
-    cells = list(grid(base, _numbers(nodes), parsed))
+    cells = list(grid(_set(settings, topology, latency_matrix), parse_values("nodes", nodes), parsed))
     calls = [_call(cell, seed, timeout_s) for cell in cells for seed in seeds]
     began_s = time.perf_counter()
     rows = _run(calls, out, jobs, scheduler)
@@ -88,25 +96,19 @@ def measure(
         raise SystemExit(1)
 
 
-def _base(settings: Sequence[str], topology: str, latency_matrix: Path | None) -> Conditions:
+def _set(settings: Sequence[str], topology: str, latency_matrix: Path | None) -> dict[str, object]:
+    """What not to vary, by the names of `Conditions`."""
     given: dict[str, object] = {}
     for name, values in map(parse_sweep, settings):
         if len(values) > 1:
             raise UsageError(f"--set {name} takes one value: use --sweep for several")
-        given[name] = type(getattr(Conditions(), name))(values[0])
+        given[name] = values[0]
     given["topology"] = topology
     if topology not in TOPOLOGIES:
         given["edges"] = read_topology(Path(topology))
     if latency_matrix is not None:
         given["latencies_ms"] = read_latencies(latency_matrix)
-    return Conditions(**given)  # type: ignore[arg-type]
-
-
-def _numbers(text: str) -> list[int]:
-    words = text.split(",")
-    if not all(word.isdecimal() and int(word) > 1 for word in words):
-        raise UsageError(f"{text!r} are no numbers of nodes: write 3,10,50, each at least 2")
-    return list(map(int, words))
+    return given
 
 
 def _call(conditions: Conditions, seed: int, timeout_s: float) -> Call:

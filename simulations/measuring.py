@@ -77,7 +77,7 @@ class _Experiment:
         self.world = world
         self.conditions = conditions
         self.names = [f"n{i}" for i in range(conditions.nodes)]
-        self.writers = self.names[: max(1, min(conditions.writers, conditions.nodes - 1))]
+        self.writers = self.names[: conditions.writers]
         self.away = self.names[-1]
         self.configs: dict[str, Config] = {}
         self.within_reach: dict[str, tuple[str, ...]] = {}

@@ -45,7 +45,7 @@ def test_distance_shows_in_the_latency() -> None:
 
 def test_who_is_not_linked_gets_it_from_others() -> None:
     """In a line, the ends have no link with each other."""
-    (line,) = grid(Conditions(writers=1, events=4, topology="line"), [3], [])
+    (line,) = grid({"writers": 1, "events": 4, "topology": "line"}, [3], [])
     assert not line.linked(0, 2)
     assert measure(line, 1).resync_s is not None
 
@@ -88,7 +88,7 @@ def test_files_say_who_is_linked_and_how_far_apart(tmp_path: Path) -> None:
     edges.write_text("0 1 2\n")
     with pytest.raises(UsageError, match="line 1"):
         read_topology(edges)
-    for wrong in ("0,1\n", "", "a\n", "-1\n"):
+    for wrong in ("0,1\n", "", "a\n", "-1\n", "nan\n", "0,inf\n1,0\n"):
         matrix.write_text(wrong)
         with pytest.raises(UsageError, match=r"matrix\.csv"):
             read_latencies(matrix)
@@ -96,7 +96,9 @@ def test_files_say_who_is_linked_and_how_far_apart(tmp_path: Path) -> None:
         read_topology(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("text", ["", "loss", "loss=", "loss=a", "loss=0:1", "loss=1:0:0.1", "loss=0:1:0", "nodes=3"])
+@pytest.mark.parametrize(
+    "text", ["", "loss", "loss=", "loss=a", "loss=0:1", "loss=1:0:0.1", "loss=0:1:0", "nodes=3", "loss=0:0.1,0.2"]
+)
 def test_a_sweep_is_a_name_and_its_values(text: str) -> None:
     """Anything else is told with what to write."""
     with pytest.raises(UsageError):
@@ -105,6 +107,32 @@ def test_a_sweep_is_a_name_and_its_values(text: str) -> None:
 
 def test_sweeps_multiply() -> None:
     """Every combination, and whole numbers stay whole."""
-    cells = list(grid(Conditions(), [3, 5], [parse_sweep("events=2,4"), parse_sweep("loss=0:0.2:0.1")]))
+    cells = list(grid({}, [3, 5], [parse_sweep("events=2,4"), parse_sweep("loss=0:0.2:0.1")]))
     assert len(cells) == 2 * 2 * 3
     assert {type(cell.events) for cell in cells} == {int}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("loss=1,2", "loss=nan", "loss=nan:1:0.1", "loss=snan", "latency_ms=inf", "jitter_ms=1e999", "down_s=-1"),
+        *("rate=0", "rate=1:2:1e-9999999", "mbit_s=0", "events=0", "events=1.5", "events=1:2:0.5", "writers=0"),
+        "event_bytes=100000000",
+    ],
+)
+def test_a_condition_has_a_range(text: str) -> None:
+    """Whatever is outside of it is told with its name, its value and the range."""
+    name = text.partition("=")[0]
+    with pytest.raises(UsageError, match=rf"{name}.* is a (whole )?number from [\d.,]+ to [\d.,]+$"):
+        parse_sweep(text)
+
+
+def test_one_node_does_not_write() -> None:
+    """As many write as the table says: whoever asks for more than there are beside the one that is away is told."""
+    assert [cell.writers for cell in grid({}, [2, 3, 9], [])] == [1, 2, 3]
+    assert [cell.writers for cell in grid({}, [3], [parse_sweep("writers=1,2")])] == [1, 2]
+    for nodes, sweep in ([2], "writers=1:9:4"), ([5, 3], "writers=4"):
+        with pytest.raises(
+            UsageError, match=rf"writers cannot be \d of {nodes[-1]} nodes: .*from 1 to {nodes[-1] - 1}"
+        ):
+            list(grid({}, nodes, [parse_sweep(sweep)]))
