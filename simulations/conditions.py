@@ -186,7 +186,22 @@ def _edges(cell: Conditions) -> Edges | None:
     edges = cell.edges or ()
     if any(max(edge) >= nodes for edge in edges):
         raise UsageError(f"the topology {cell.topology} has more than {nodes} nodes: leave so few out of --nodes")
+    if apart := set(range(nodes)) - _reached(edges):
+        raise UsageError(
+            f"the topology {cell.topology} does not connect all {nodes} nodes: 0 cannot reach {min(apart)}"
+        )
     return edges
+
+
+def _reached(edges: Edges) -> set[int]:
+    """The nodes that are linked with node 0, or with others that are."""
+    reached, size = {0}, 0
+    while len(reached) > size:
+        size = len(reached)
+        for edge in edges:
+            if not reached.isdisjoint(edge):
+                reached.update(edge)
+    return reached
 
 
 def read_topology(path: Path) -> Edges:

@@ -136,3 +136,15 @@ def test_one_node_does_not_write() -> None:
             UsageError, match=rf"writers cannot be \d of {nodes[-1]} nodes: .*from 1 to {nodes[-1] - 1}"
         ):
             list(grid({}, nodes, [parse_sweep(sweep)]))
+
+
+def test_a_topology_connects_all(tmp_path: Path) -> None:
+    """Nobody could ever resync who is linked with nobody: nothing is run."""
+    links, out = tmp_path / "links", tmp_path / "out.csv"
+    links.write_text("3 2\n2 1\n0 1\n")
+    settings = {"topology": str(links), "edges": read_topology(links)}
+    assert len(list(grid(settings, [4], []))) == 1
+    done = CliRunner().invoke(command, ["--nodes", "5", "--topology", str(links), "--out", str(out)])
+    assert isinstance(done.exception, UsageError)
+    assert "does not connect all 5 nodes: 0 cannot reach 4" in str(done.exception)
+    assert not out.exists()
