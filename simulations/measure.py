@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import importlib
 import os
+import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Final, cast
@@ -28,7 +29,7 @@ from simulations.conditions import (
     read_latencies,
     read_topology,
 )
-from simulations.measuring import Measurement
+from simulations.measuring import RESYNC_S_MAX, Measurement
 
 __all__ = ["measure"]
 
@@ -87,12 +88,14 @@ def measure(
     calls = [_call(cell, seed, timeout_s) for cell in cells for seed in seeds]
     began_s = time.perf_counter()
     rows = _run(calls, out, jobs, scheduler)
-    failed = sum(bool(row["error"]) for row in rows)
-    click.echo(f"{len(rows)} rows in {time.perf_counter() - began_s:.1f} s, {failed} failed; they are in {out}")
+    failed = [row for row in rows if row["error"]]
+    click.echo(f"{len(rows)} rows in {time.perf_counter() - began_s:.1f} s, {len(failed)} failed; they are in {out}")
     if draw is not None and plot_file is not None:
         draw(rows, parsed[0][0] if parsed else "nodes", plot_file)
         click.echo(f"the plot is in {plot_file}")
     if failed:
+        click.echo(f"the first that failed: {failed[0]['error']}")
+        click.echo(f"  again:  {_again(failed[0], latency_matrix, out)}")
         raise SystemExit(1)
 
 
@@ -158,8 +161,26 @@ def _work(call: Call) -> float:
 
 def _row(call: Call, answer: Answer) -> dict[str, object]:
     conditions = Conditions.from_fields(cast("dict[str, object]", call.arguments["conditions"]))
-    row = conditions.row() | {"seed": call.arguments["seed"], "error": f"{answer.error} {answer.message}".strip()}
-    return row | (answer.value if isinstance(answer.value, dict) else {})
+    measured = answer.value if isinstance(answer.value, dict) else {}
+    error = f"{answer.error} {answer.message}".strip()
+    if not error and measured.get("resync_s") is None:
+        error = f"no resync within {RESYNC_S_MAX:g} virtual seconds"
+    return conditions.row() | {"seed": call.arguments["seed"], "error": error} | measured
+
+
+def _again(row: Mapping[str, object], latency_matrix: Path | None, out: Path) -> str:
+    """The command that measures one row again, into a table of its own."""
+    nodes, seed = int(str(row["nodes"])), int(str(row["seed"]))
+    (usual,) = grid({}, [nodes], [])
+    words = ["--nodes", str(nodes), "--seeds", f"{seed}:{seed + 1}"]
+    for name in SWEPT:
+        if row[name] != usual.row()[name]:
+            words += ["--set", f"{name}={row[name]}"]
+    if row["topology"] != usual.topology:
+        words += ["--topology", str(row["topology"])]
+    if latency_matrix is not None:
+        words += ["--latency-matrix", str(latency_matrix)]
+    return shlex.join(["python", "-m", "simulations", "measure", *words, "--out", str(out.with_suffix(".again.csv"))])
 
 
 def _load_plot() -> Callable[[Sequence[dict[str, object]], str, Path], None]:

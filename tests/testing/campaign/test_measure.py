@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +14,13 @@ from click.testing import CliRunner
 
 from hydra_sync.cli import progress
 from hydra_sync.errors import UsageError
+from hydra_sync.limits import EVENT_BYTES_MAX
 from hydra_sync.testing import MS
+from hydra_sync.testing.campaign.pool import Answer, Call
 from simulations import measure as measure_module
 from simulations.conditions import Conditions, grid, parse_sweep, read_latencies, read_topology
 from simulations.measure import measure as command
-from simulations.measuring import measure
+from simulations.measuring import measure, measure_once
 
 SMALL = Conditions(nodes=3, writers=1, events=6)
 
@@ -148,3 +153,34 @@ def test_a_topology_connects_all(tmp_path: Path) -> None:
     assert isinstance(done.exception, UsageError)
     assert "does not connect all 5 nodes: 0 cannot reach 4" in str(done.exception)
     assert not out.exists()
+
+
+def test_a_row_without_resync_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says so in the table and on the terminal, with the command that measures it again, and only it."""
+    measured = measure(SMALL, 1)
+
+    def answer_all(calls: Sequence[Call], _: int, take: Callable[[Call, Answer], None]) -> None:
+        for call, resync_s in zip(calls, (0.5, None), strict=True):
+            take(call, Answer(asdict(replace(measured, resync_s=resync_s))))
+
+    monkeypatch.setattr(measure_module, "call_all", answer_all)
+    out = tmp_path / "out.csv"
+    words = ["--seeds", "3:4", "--sweep", "loss=0,0.9", "--set", "writers=1", "--topology", "line", "--out", str(out)]
+    done = CliRunner().invoke(command, words)
+    assert done.exit_code == 1
+    good, bad = csv.DictReader(out.read_text().splitlines())
+    assert (good["resync_s"], good["error"]) == ("0.5", "")
+    assert (bad["resync_s"], bad["error"]) == ("", "no resync within 600 virtual seconds")
+    assert "1 failed" in done.output
+    assert bad["error"] in done.output
+    _, _, again = done.output.partition("again:  python -m simulations measure ")
+    assert shlex.split(again) == [
+        *("--nodes", "3", "--seeds", "3:4", "--set", "loss=0.9", "--set", "writers=1", "--topology", "line"),
+        *("--out", str(tmp_path / "out.again.csv")),
+    ]
+
+
+def test_what_went_wrong_in_a_node_is_told_without_its_groups() -> None:
+    """A table has no room for the groups of the nurseries that it came through."""
+    with pytest.raises(UsageError, match="an event has at most"):
+        measure_once(asdict(replace(SMALL, event_bytes=EVENT_BYTES_MAX)), 0)
