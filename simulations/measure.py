@@ -7,7 +7,7 @@ import importlib
 import os
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Final, cast
@@ -30,10 +30,12 @@ from simulations.conditions import (
     read_topology,
 )
 from simulations.measuring import RESYNC_S_MAX, Measurement
+from simulations.plot import SUFFIXES, plot
 
 __all__ = ["measure"]
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
+_OUTPUT: Final = click.Path(path_type=Path, dir_okay=False, writable=True)
 COLUMNS: Final = (*Conditions().row(), "seed", *(item.name for item in fields(Measurement)), "error")
 
 
@@ -54,8 +56,8 @@ COLUMNS: Final = (*Conditions().row(), "seed", *(item.name for item in fields(Me
     "--topology", metavar="NAME|FILE", default="full", help=f"{', '.join(TOPOLOGIES)}, or a file of links, as 0 1."
 )
 @click.option("--latency-matrix", metavar="FILE.csv", type=_FILE, help="Milliseconds, a row for each place, from.")
-@click.option("--out", metavar="FILE.csv", type=_FILE, required=True, help="The table: one row a seed.")
-@click.option("--plot", "plot_file", metavar="FILE.svg|png", type=_FILE, help="Draw it over the first --sweep.")
+@click.option("--out", metavar="FILE.csv", type=_OUTPUT, required=True, help="The table: one row a seed.")
+@click.option("--plot", "plot_file", metavar="FILE.svg|png|pdf", type=_OUTPUT, help="Draw it over the first --sweep.")
 @click.option("--jobs", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Processes; one a core.")
 @click.option("--timeout", "timeout_s", metavar="SECONDS", default=3600.0, show_default=True, help="Wall time a seed.")
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, or `local`.")
@@ -82,7 +84,9 @@ def measure(
     for large networks, take fewer --seeds, --set events=10, or a --scheduler. Rows are in the table as soon
     as they are there.
     """
-    draw = _load_plot() if plot_file is not None else None
+    _need_directory("--out", out)
+    if plot_file is not None:
+        _need_plot(plot_file)
     parsed = [parse_sweep(text) for text in sweeps]
     cells = list(grid(_set(settings, topology, latency_matrix), parse_values("nodes", nodes), parsed))
     calls = [_call(cell, seed, timeout_s) for cell in cells for seed in seeds]
@@ -90,8 +94,8 @@ def measure(
     rows = _run(calls, out, jobs, scheduler)
     failed = [row for row in rows if row["error"]]
     click.echo(f"{len(rows)} rows in {time.perf_counter() - began_s:.1f} s, {len(failed)} failed; they are in {out}")
-    if draw is not None and plot_file is not None:
-        draw(rows, parsed[0][0] if parsed else "nodes", plot_file)
+    if plot_file is not None:
+        plot(rows, parsed[0][0] if parsed else "nodes", plot_file)
         click.echo(f"the plot is in {plot_file}")
     if failed:
         click.echo(f"the first that failed: {failed[0]['error']}")
@@ -183,13 +187,19 @@ def _again(row: Mapping[str, object], latency_matrix: Path | None, out: Path) ->
     return shlex.join(["python", "-m", "simulations", "measure", *words, "--out", str(out.with_suffix(".again.csv"))])
 
 
-def _load_plot() -> Callable[[Sequence[dict[str, object]], str, Path], None]:
+def _need_directory(option: str, path: Path) -> None:
+    if not path.exists() and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+        raise UsageError(f"{option} {path} cannot be written: {path.parent} is no directory to write to")
+
+
+def _need_plot(path: Path) -> None:
+    """Find out what would keep a plot from being drawn: that comes last, after much work."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"--plot {path} cannot be drawn: its suffix has to be {' or '.join(SUFFIXES)}")
+    _need_directory("--plot", path)
     try:
         importlib.import_module("matplotlib")
     except ImportError as error:
         raise UsageError(
             "matplotlib is not installed: pip install 'hydra-sync[measure]', or leave --plot out"
         ) from error
-    return cast(
-        "Callable[[Sequence[dict[str, object]], str, Path], None]", importlib.import_module("simulations.plot").plot
-    )

@@ -21,6 +21,7 @@ from simulations import measure as measure_module
 from simulations.conditions import Conditions, grid, parse_sweep, read_latencies, read_topology
 from simulations.measure import measure as command
 from simulations.measuring import measure, measure_once
+from simulations.plot import plot
 
 SMALL = Conditions(nodes=3, writers=1, events=6)
 
@@ -67,8 +68,6 @@ def test_a_table_has_one_row_a_seed(tmp_path: Path) -> None:
     ]
     assert all(float(row["resync_s"]) > 0 and int(row["bytes"]) > 0 and not row["error"] for row in rows)
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'hydra-sync[measure]'")
-    from simulations.plot import plot
-
     plot([{**row, "nodes": int(row["nodes"])} for row in rows], "loss", picture)
     assert "time to resync" in picture.read_text() or "<svg" in picture.read_text()
 
@@ -184,3 +183,20 @@ def test_what_went_wrong_in_a_node_is_told_without_its_groups() -> None:
     """A table has no room for the groups of the nurseries that it came through."""
     with pytest.raises(UsageError, match="an event has at most"):
         measure_once(asdict(replace(SMALL, event_bytes=EVENT_BYTES_MAX)), 0)
+
+
+@pytest.mark.parametrize("name", ["p.xyz", "p", "nowhere/p.png"])
+def test_a_plot_can_be_drawn_before_anything_is_measured(name: str, tmp_path: Path) -> None:
+    """It is drawn last: a wrong suffix or directory would cost all the measuring."""
+    out, picture = tmp_path / "out.csv", tmp_path / name
+    done = CliRunner().invoke(command, ["--seeds", "0:1", "--out", str(out), "--plot", str(picture)])
+    assert isinstance(done.exception, UsageError)
+    assert f"--plot {picture}" in str(done.exception)
+    assert not out.exists()
+
+
+def test_a_table_has_a_directory(tmp_path: Path) -> None:
+    """Where there is none is told as wrong use, as everything else about an option is."""
+    done = CliRunner().invoke(command, ["--seeds", "0:1", "--out", str(tmp_path / "nowhere" / "out.csv")])
+    assert isinstance(done.exception, UsageError)
+    assert "--out" in str(done.exception)
