@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from decimal import Decimal, InvalidOperation
+from dataclasses import asdict, dataclass, field, replace
+from decimal import Decimal, DecimalException
 from itertools import product
 from pathlib import Path
 from typing import Final
 
 from hydra_sync.errors import UsageError
+from hydra_sync.limits import EVENT_BYTES_MAX, MEMBERS_MAX
 from hydra_sync.testing import MS, Shape
 
-__all__ = ["SWEPT", "TOPOLOGIES", "Conditions", "grid", "parse_sweep", "read_latencies", "read_topology"]
+__all__ = [
+    "SWEPT",
+    "TOPOLOGIES",
+    "Conditions",
+    "grid",
+    "parse_sweep",
+    "parse_values",
+    "read_latencies",
+    "read_topology",
+]
 
 Edges = tuple[tuple[int, int], ...]
 
@@ -28,7 +38,8 @@ class Conditions:
     latency_ms: float = 10.0
     jitter_ms: float = 5.0
     mbit_s: float = 100.0
-    writers: int = 3
+    writers: int = 2
+    """From the first node on; the last one is away, and writes nothing."""
     events: int = 40
     """How many events each writer appends; one node is away for the second half."""
     rate: float = 10.0
@@ -71,11 +82,42 @@ def _tuples(value: object) -> object:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-# Sweeps
+# What may be asked for
 
-_UNSWEPT: Final = frozenset({"nodes", "topology", "edges", "latencies_ms"})
-SWEPT: Final = tuple(item.name for item in fields(Conditions) if item.name not in _UNSWEPT)
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """The numbers that a condition may be, both ends included."""
+
+    low: float
+    high: float
+    is_whole: bool = False
+
+    def take(self, name: str, value: float) -> float:
+        """``value``, if it may be that. Raises `UsageError`."""
+        if not self.low <= value <= self.high or (self.is_whole and value % 1):
+            raise UsageError(f"{name} cannot be {value:,}: it is {self}")
+        return int(value) if self.is_whole else value
+
+    def __str__(self) -> str:
+        return f"a {'whole ' * self.is_whole}number from {self.low:,} to {self.high:,}"
+
+
+_RANGES: Final[Mapping[str, _Range]] = {
+    "nodes": _Range(2, MEMBERS_MAX, is_whole=True),
+    "loss": _Range(0, 0.99),  # of 1, nothing arrives
+    "latency_ms": _Range(0, 60_000),
+    "jitter_ms": _Range(0, 60_000),
+    "mbit_s": _Range(0.001, 1_000_000),  # links have whole bytes a second: 125 and more
+    "writers": _Range(1, MEMBERS_MAX - 1, is_whole=True),  # and less than there are nodes
+    "events": _Range(1, 100_000, is_whole=True),  # each is written down
+    "rate": _Range(0.001, 1_000_000),
+    "event_bytes": _Range(0, EVENT_BYTES_MAX - 5, is_whole=True),  # with the head of a CBOR string
+    "down_s": _Range(0, 86_400),
+}
+SWEPT: Final = tuple(name for name in _RANGES if name != "nodes")
 STEPS_MAX: Final = 1000
+WRITERS: Final = 3  # if nobody says how many, and there are more nodes
 
 
 def parse_sweep(text: str) -> tuple[str, tuple[float, ...]]:
@@ -87,27 +129,44 @@ def parse_sweep(text: str) -> tuple[str, tuple[float, ...]]:
     name, _, values = text.partition("=")
     if name not in SWEPT:
         raise UsageError(f"{name!r} cannot be swept: {', '.join(SWEPT)} can")
+    return name, parse_values(name, values)
+
+
+def parse_values(name: str, text: str) -> tuple[float, ...]:
+    """The values of a condition, ``1,10`` or ``0:0.3:0.1``, each one that it may have. Raises `UsageError`."""
     try:
-        parts = [Decimal(part) for part in values.replace(",", ":").split(":")]
-    except InvalidOperation:
-        parts = []
-    if not parts or any(part < 0 for part in parts):
-        raise UsageError(f"{text!r} is no sweep: write {name}=START:STOP:STEP or {name}=ONE,OTHER")
-    if "," in values or len(parts) == 1:
-        return name, tuple(map(float, parts))
-    if len(parts) != 3 or not parts[2] or not 0 <= (parts[1] - parts[0]) / parts[2] < STEPS_MAX:
-        raise UsageError(f"{text!r} is no sweep of at most {STEPS_MAX} steps: write {name}=START:STOP:STEP")
-    start, stop, step = parts
-    return name, tuple(float(start + i * step) for i in range(int((stop - start) / step) + 1))
+        values = tuple(map(float, map(Decimal, text.split(",")) if ":" not in text else _steps(text)))
+    except (DecimalException, ValueError) as error:
+        raise UsageError(
+            f"{name}={text} is no sweep of at most {STEPS_MAX} steps: write START:STOP:STEP or ONE,OTHER; "
+            f"{name} is {_RANGES[name]}"
+        ) from error
+    return tuple(_RANGES[name].take(name, value) for value in values)
 
 
-def grid(base: Conditions, nodes: Sequence[int], sweeps: Iterable[tuple[str, Sequence[float]]]) -> Iterator[Conditions]:
-    """All combinations of numbers of nodes and swept values."""
+def _steps(text: str) -> list[Decimal]:
+    start, stop, step = map(Decimal, text.split(":"))
+    steps = (stop - start) / step
+    if not 0 <= steps < STEPS_MAX:
+        raise ValueError("too many steps, or none")
+    return [start + i * step for i in range(int(steps) + 1)]
+
+
+def grid(
+    settings: Mapping[str, object], nodes: Iterable[float], sweeps: Iterable[tuple[str, Sequence[float]]]
+) -> Iterator[Conditions]:
+    """All combinations of numbers of nodes and swept values, the rest as set. Raises `UsageError`."""
     axes = [[(name, value) for value in values] for name, values in sweeps]
     for count in nodes:
         for changes in product(*axes):
-            typed = {name: type(getattr(base, name))(value) for name, value in changes}
-            yield replace(base, nodes=count, edges=_edges(base, count), **typed)
+            chosen = {"nodes": count, "writers": min(WRITERS, count - 1), **settings, **dict(changes)}
+            cell = Conditions(**chosen)  # type: ignore[arg-type]
+            if cell.writers >= cell.nodes:
+                raise UsageError(
+                    f"writers cannot be {cell.writers} of {cell.nodes} nodes: they are from 1 to {cell.nodes - 1}, "
+                    "for one node is away"
+                )
+            yield replace(cell, edges=_edges(cell))
 
 
 # Topologies
@@ -115,18 +174,34 @@ def grid(base: Conditions, nodes: Sequence[int], sweeps: Iterable[tuple[str, Seq
 TOPOLOGIES: Final = ("full", "ring", "star", "line")
 
 
-def _edges(base: Conditions, nodes: int) -> Edges | None:
-    if base.topology == "full":
+def _edges(cell: Conditions) -> Edges | None:
+    nodes = cell.nodes
+    if cell.topology == "full":
         return None
-    if base.topology == "star":
+    if cell.topology == "star":
         return tuple((0, other) for other in range(1, nodes))
-    if base.topology in TOPOLOGIES:
-        ring = ((nodes - 1, 0),) if base.topology == "ring" else ()
+    if cell.topology in TOPOLOGIES:
+        ring = ((nodes - 1, 0),) if cell.topology == "ring" else ()
         return (*((i, i + 1) for i in range(nodes - 1)), *ring)
-    edges = base.edges or ()
+    edges = cell.edges or ()
     if any(max(edge) >= nodes for edge in edges):
-        raise UsageError(f"the topology {base.topology} has more than {nodes} nodes: leave so few out of --nodes")
+        raise UsageError(f"the topology {cell.topology} has more than {nodes} nodes: leave so few out of --nodes")
+    if apart := set(range(nodes)) - _reached(edges):
+        raise UsageError(
+            f"the topology {cell.topology} does not connect all {nodes} nodes: 0 cannot reach {min(apart)}"
+        )
     return edges
+
+
+def _reached(edges: Edges) -> set[int]:
+    """The nodes that are linked with node 0, or with others that are."""
+    reached, size = {0}, 0
+    while len(reached) > size:
+        size = len(reached)
+        for edge in edges:
+            if not reached.isdisjoint(edge):
+                reached.update(edge)
+    return reached
 
 
 def read_topology(path: Path) -> Edges:
@@ -143,12 +218,13 @@ def read_topology(path: Path) -> Edges:
 def read_latencies(path: Path) -> tuple[tuple[float, ...], ...]:
     """A square of milliseconds as CSV, rows from and columns to. Raises `UsageError`."""
     try:
-        rows = tuple(tuple(float(cell) for cell in row) for row in csv.reader(_lines(path)))
+        rows = [[float(cell) for cell in row] for row in csv.reader(_lines(path))]
     except ValueError as error:
         raise UsageError(f"{path} is no table of milliseconds: {error}") from error
-    if not rows or any(len(row) != len(rows) for row in rows) or any(cell < 0 for row in rows for cell in row):
-        raise UsageError(f"{path} is no square of latencies in milliseconds, none of them negative")
-    return rows
+    if not rows or any(len(row) != len(rows) for row in rows):
+        raise UsageError(f"{path} is no square of latencies in milliseconds")
+    latency_ms = _RANGES["latency_ms"]
+    return tuple(tuple(latency_ms.take(f"latency_ms in {path}", cell) for cell in row) for row in rows)
 
 
 def _lines(path: Path) -> list[str]:

@@ -22,13 +22,14 @@ from hydra_sync.errors import StoreMissingError
 from hydra_sync.identity import MemberKey, SigningKey
 from hydra_sync.store import read_manifest
 from hydra_sync.sync import Advanced, Notice
+from hydra_sync.tasks import leaves
 from hydra_sync.testing import Host, World
 from hydra_sync.testing.cluster.wiretap import WiretapChannel
 from hydra_sync.testing.world.clock import MS
 from hydra_sync.wire import Message
 from simulations.conditions import Conditions
 
-__all__ = ["Measurement", "measure", "measure_once"]
+__all__ = ["RESYNC_S_MAX", "Measurement", "measure", "measure_once"]
 
 PORT: Final = 5000
 STORE: Final = Path("/data/store")
@@ -58,8 +59,11 @@ class Measurement:
 
 
 def measure_once(conditions: dict[str, object], seed: int) -> dict[str, object]:
-    """`measure`, for another process."""
-    return asdict(measure(Conditions.from_fields(conditions), seed))
+    """`measure`, for another process. What went wrong in the tasks of a node is raised as it is, without its groups."""
+    try:
+        return asdict(measure(Conditions.from_fields(conditions), seed))
+    except ExceptionGroup as group:
+        raise next(leaves(group)) from group
 
 
 def measure(conditions: Conditions, seed: int) -> Measurement:
@@ -77,7 +81,7 @@ class _Experiment:
         self.world = world
         self.conditions = conditions
         self.names = [f"n{i}" for i in range(conditions.nodes)]
-        self.writers = self.names[: max(1, min(conditions.writers, conditions.nodes - 1))]
+        self.writers = self.names[: conditions.writers]
         self.away = self.names[-1]
         self.configs: dict[str, Config] = {}
         self.within_reach: dict[str, tuple[str, ...]] = {}

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-__all__ = ["plot"]
+__all__ = ["SUFFIXES", "plot"]
 
+SUFFIXES: Final = (".svg", ".png", ".pdf")
 PANELS: Final = (
     ("resync_s", "time to resync, s"),
     ("delivery_ms_p99", "delivery latency (99 %), ms"),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +14,14 @@ from click.testing import CliRunner
 
 from hydra_sync.cli import progress
 from hydra_sync.errors import UsageError
+from hydra_sync.limits import EVENT_BYTES_MAX
 from hydra_sync.testing import MS
+from hydra_sync.testing.campaign.pool import Answer, Call
 from simulations import measure as measure_module
 from simulations.conditions import Conditions, grid, parse_sweep, read_latencies, read_topology
 from simulations.measure import measure as command
-from simulations.measuring import measure
+from simulations.measuring import measure, measure_once
+from simulations.plot import plot
 
 SMALL = Conditions(nodes=3, writers=1, events=6)
 
@@ -45,7 +51,7 @@ def test_distance_shows_in_the_latency() -> None:
 
 def test_who_is_not_linked_gets_it_from_others() -> None:
     """In a line, the ends have no link with each other."""
-    (line,) = grid(Conditions(writers=1, events=4, topology="line"), [3], [])
+    (line,) = grid({"writers": 1, "events": 4, "topology": "line"}, [3], [])
     assert not line.linked(0, 2)
     assert measure(line, 1).resync_s is not None
 
@@ -62,8 +68,6 @@ def test_a_table_has_one_row_a_seed(tmp_path: Path) -> None:
     ]
     assert all(float(row["resync_s"]) > 0 and int(row["bytes"]) > 0 and not row["error"] for row in rows)
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'hydra-sync[measure]'")
-    from simulations.plot import plot
-
     plot([{**row, "nodes": int(row["nodes"])} for row in rows], "loss", picture)
     assert "time to resync" in picture.read_text() or "<svg" in picture.read_text()
 
@@ -88,7 +92,7 @@ def test_files_say_who_is_linked_and_how_far_apart(tmp_path: Path) -> None:
     edges.write_text("0 1 2\n")
     with pytest.raises(UsageError, match="line 1"):
         read_topology(edges)
-    for wrong in ("0,1\n", "", "a\n", "-1\n"):
+    for wrong in ("0,1\n", "", "a\n", "-1\n", "nan\n", "0,inf\n1,0\n"):
         matrix.write_text(wrong)
         with pytest.raises(UsageError, match=r"matrix\.csv"):
             read_latencies(matrix)
@@ -96,7 +100,9 @@ def test_files_say_who_is_linked_and_how_far_apart(tmp_path: Path) -> None:
         read_topology(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("text", ["", "loss", "loss=", "loss=a", "loss=0:1", "loss=1:0:0.1", "loss=0:1:0", "nodes=3"])
+@pytest.mark.parametrize(
+    "text", ["", "loss", "loss=", "loss=a", "loss=0:1", "loss=1:0:0.1", "loss=0:1:0", "nodes=3", "loss=0:0.1,0.2"]
+)
 def test_a_sweep_is_a_name_and_its_values(text: str) -> None:
     """Anything else is told with what to write."""
     with pytest.raises(UsageError):
@@ -105,6 +111,92 @@ def test_a_sweep_is_a_name_and_its_values(text: str) -> None:
 
 def test_sweeps_multiply() -> None:
     """Every combination, and whole numbers stay whole."""
-    cells = list(grid(Conditions(), [3, 5], [parse_sweep("events=2,4"), parse_sweep("loss=0:0.2:0.1")]))
+    cells = list(grid({}, [3, 5], [parse_sweep("events=2,4"), parse_sweep("loss=0:0.2:0.1")]))
     assert len(cells) == 2 * 2 * 3
     assert {type(cell.events) for cell in cells} == {int}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("loss=1,2", "loss=nan", "loss=nan:1:0.1", "loss=snan", "latency_ms=inf", "jitter_ms=1e999", "down_s=-1"),
+        *("rate=0", "rate=1:2:1e-9999999", "mbit_s=0", "events=0", "events=1.5", "events=1:2:0.5", "writers=0"),
+        "event_bytes=100000000",
+    ],
+)
+def test_a_condition_has_a_range(text: str) -> None:
+    """Whatever is outside of it is told with its name, its value and the range."""
+    name = text.partition("=")[0]
+    with pytest.raises(UsageError, match=rf"{name}.* is a (whole )?number from [\d.,]+ to [\d.,]+$"):
+        parse_sweep(text)
+
+
+def test_one_node_does_not_write() -> None:
+    """As many write as the table says: whoever asks for more than there are beside the one that is away is told."""
+    assert [cell.writers for cell in grid({}, [2, 3, 9], [])] == [1, 2, 3]
+    assert [cell.writers for cell in grid({}, [3], [parse_sweep("writers=1,2")])] == [1, 2]
+    for nodes, sweep in ([2], "writers=1:9:4"), ([5, 3], "writers=4"):
+        with pytest.raises(
+            UsageError, match=rf"writers cannot be \d of {nodes[-1]} nodes: .*from 1 to {nodes[-1] - 1}"
+        ):
+            list(grid({}, nodes, [parse_sweep(sweep)]))
+
+
+def test_a_topology_connects_all(tmp_path: Path) -> None:
+    """Nobody could ever resync who is linked with nobody: nothing is run."""
+    links, out = tmp_path / "links", tmp_path / "out.csv"
+    links.write_text("3 2\n2 1\n0 1\n")
+    settings = {"topology": str(links), "edges": read_topology(links)}
+    assert len(list(grid(settings, [4], []))) == 1
+    done = CliRunner().invoke(command, ["--nodes", "5", "--topology", str(links), "--out", str(out)])
+    assert isinstance(done.exception, UsageError)
+    assert "does not connect all 5 nodes: 0 cannot reach 4" in str(done.exception)
+    assert not out.exists()
+
+
+def test_a_row_without_resync_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says so in the table and on the terminal, with the command that measures it again, and only it."""
+    measured = measure(SMALL, 1)
+
+    def answer_all(calls: Sequence[Call], _: int, take: Callable[[Call, Answer], None]) -> None:
+        for call, resync_s in zip(calls, (0.5, None), strict=True):
+            take(call, Answer(asdict(replace(measured, resync_s=resync_s))))
+
+    monkeypatch.setattr(measure_module, "call_all", answer_all)
+    out = tmp_path / "out.csv"
+    words = ["--seeds", "3:4", "--sweep", "loss=0,0.9", "--set", "writers=1", "--topology", "line", "--out", str(out)]
+    done = CliRunner().invoke(command, words)
+    assert done.exit_code == 1
+    good, bad = csv.DictReader(out.read_text().splitlines())
+    assert (good["resync_s"], good["error"]) == ("0.5", "")
+    assert (bad["resync_s"], bad["error"]) == ("", "no resync within 600 virtual seconds")
+    assert "1 failed" in done.output
+    assert bad["error"] in done.output
+    _, _, again = done.output.partition("again:  python -m simulations measure ")
+    assert shlex.split(again) == [
+        *("--nodes", "3", "--seeds", "3:4", "--set", "loss=0.9", "--set", "writers=1", "--topology", "line"),
+        *("--out", str(tmp_path / "out.again.csv")),
+    ]
+
+
+def test_what_went_wrong_in_a_node_is_told_without_its_groups() -> None:
+    """A table has no room for the groups of the nurseries that it came through."""
+    with pytest.raises(UsageError, match="an event has at most"):
+        measure_once(asdict(replace(SMALL, event_bytes=EVENT_BYTES_MAX)), 0)
+
+
+@pytest.mark.parametrize("name", ["p.xyz", "p", "nowhere/p.png"])
+def test_a_plot_can_be_drawn_before_anything_is_measured(name: str, tmp_path: Path) -> None:
+    """It is drawn last: a wrong suffix or directory would cost all the measuring."""
+    out, picture = tmp_path / "out.csv", tmp_path / name
+    done = CliRunner().invoke(command, ["--seeds", "0:1", "--out", str(out), "--plot", str(picture)])
+    assert isinstance(done.exception, UsageError)
+    assert f"--plot {picture}" in str(done.exception)
+    assert not out.exists()
+
+
+def test_a_table_has_a_directory(tmp_path: Path) -> None:
+    """Where there is none is told as wrong use, as everything else about an option is."""
+    done = CliRunner().invoke(command, ["--seeds", "0:1", "--out", str(tmp_path / "nowhere" / "out.csv")])
+    assert isinstance(done.exception, UsageError)
+    assert "--out" in str(done.exception)
