@@ -4,7 +4,8 @@
     content  = [network, log, promised, start, store_id, answer, ballot,
                 [epoch, next_seq, hash], amnesiac, reminded, why, [member, ...]]
 
-Design: 7. A promise that is forgotten is a promise broken, so the file is never written in place.
+Design: 7. A promise that is forgotten is a promise broken, so the file is never written in place; and once a
+store is founding no more each log has one, so that a log whose files are gone is not taken for an empty one.
 """
 
 from __future__ import annotations
