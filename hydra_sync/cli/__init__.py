@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import click
@@ -67,6 +68,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    if sys.stdout is None:  # it was closed, as by >&-, and is as good as a pipe that nobody reads
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  open to the end
     try:
         code = _main()
         sys.stdout.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -28,11 +29,18 @@ sys.argv[1:] = [sys.argv[1], "--help"]
 """
 
 
-def entered(before: str, word: str) -> subprocess.CompletedProcess[str]:
-    """The command as it is installed, after other code, and with one word."""
+CLOSED = """
+import os, sys
+os.close(1)
+sys.stdout = None  # as Python has it where it starts so
+"""
+
+
+def entered(before: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command as it is installed, after other code, and with these words."""
     code = f"{before}\nfrom hydra_sync_command import main\nmain()"
     return subprocess.run(
-        [sys.executable, "-c", code, word],
+        [sys.executable, "-c", code, *words],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -46,6 +54,13 @@ def test_an_interrupt_while_it_is_imported(module: str) -> None:
     """Ends the command as a later one does, without a word."""
     done = entered(INTERRUPTED, module)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_standard_output_that_is_closed(home: Path) -> None:
+    """What a command says goes nowhere; what it does is done."""
+    done = entered(CLOSED, "keygen", "--output-file", "new")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert Path("new.vk").exists()
 
 
 def test_a_command_imports_what_it_needs() -> None:
