@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ import pytest
 from hydra_sync.cli import COMMANDS, cli
 from tests.cli.commands import ENVIRONMENT, PATIENCE_S
 
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 INTERRUPTED = """
 import sys
 
@@ -38,7 +40,8 @@ sys.stdout = None  # as Python has it where it starts so
 
 def entered(before: str, *words: str) -> subprocess.CompletedProcess[str]:
     """The command as it is installed, after other code, and with these words."""
-    code = f"{before}\nfrom hydra_sync_command import main\nmain()"
+    module, _, main = PROJECT["scripts"]["hydra-sync"].partition(":")
+    code = f"{before}\nfrom {module} import {main}\n{main}()"
     return subprocess.run(
         [sys.executable, "-c", code, *words],
         env=ENVIRONMENT,
