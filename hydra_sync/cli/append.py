@@ -11,10 +11,9 @@ import trio
 
 from hydra_sync.cli.options import json_option, node_options, repeat_options, take_config
 from hydra_sync.cli.own_store import open_to_append
-from hydra_sync.cli.values import input_format_option, parse_value
+from hydra_sync.cli.values import input_format_option, parse_event
 from hydra_sync.config import Config
 from hydra_sync.disk import lock_holder
-from hydra_sync.encoding import encode_event
 from hydra_sync.errors import StoreLockedError, UsageError
 from hydra_sync.ranges import SeqRange
 
@@ -40,7 +39,7 @@ def append(values: Sequence[str], input_format: str, as_json: bool, **options: A
             f"hydra-sync run --stdin {repeat_options()}".rstrip()
             + ", and write to its standard input"
         )
-    events = [encode_event(parse_value(value, input_format)) for value in values]
+    events = [parse_event(value, input_format) for value in values]
     try:
         seqs = trio.run(_append, config, events)
     except StoreLockedError as error:

@@ -77,8 +77,11 @@ def _take_config(path: Path | None) -> Config | None:
 
 def _verify(path: Path, config: Config | None) -> _Proven:
     """What the file proves. Raises `FormatError` if it is nothing, `UsageError` if it is of another network."""
-    with path.open("rb") as file:
-        data = file.read(EVIDENCE_BYTES_MAX + 1)
+    try:
+        with path.open("rb") as file:
+            data = file.read(EVIDENCE_BYTES_MAX + 1)
+    except OSError as error:  # a read that fails does not name the file
+        raise OSError(error.errno, error.strerror, str(path)) from error
     try:
         network, proof = decode_proof(data)
         verdict = proof.verify(network)

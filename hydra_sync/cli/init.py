@@ -9,7 +9,6 @@ import click
 import trio
 
 from hydra_sync.cli.options import json_option, node_options, repeat_options, take_config
-from hydra_sync.errors import UsageError
 from hydra_sync.node import create_store
 
 __all__ = ["init"]
@@ -25,8 +24,6 @@ def init(as_json: bool, **options: Any) -> None:
     would sign a second history.
     """
     config = take_config(options)
-    if config.persistence_dir.is_file():
-        raise UsageError(f"{config.persistence_dir} is a file: name a directory with --persistence-dir")
     trio.run(create_store, config)
     made = {
         "persistence_dir": str(config.persistence_dir.absolute()),

@@ -90,8 +90,12 @@ def take_config(options: dict[str, Any]) -> Config:
     flags["member"] = others or None
     if path is None and Path(DEFAULT_CONFIG).exists():
         path = Path(DEFAULT_CONFIG)
-    if path is not None:
-        return load_config(path, flags)
+    config = _given(flags) if path is None else load_config(path, flags)
+    _check_place(config.persistence_dir)
+    return config
+
+
+def _given(flags: dict[str, object]) -> Config:
     given = {name: value for name, value in flags.items() if value is not None}
     missing = [f"--{name}" for name in _REQUIRED if name not in given]
     if missing:
@@ -100,6 +104,18 @@ def take_config(options: dict[str, Any]) -> Config:
             f"or give {' and '.join(missing)} too"
         )
     return parse_config(given, base=Path.cwd())
+
+
+def _check_place(store: Path) -> None:
+    """Raises `UsageError` where no store can be, nor be made."""
+    advice = "name a directory with --persistence-dir"
+    for place in (store, *store.parents):
+        if place.is_dir():
+            return
+        if place.exists():
+            raise UsageError(f"{place} is a file: {advice}")
+        if place.is_symlink():
+            raise UsageError(f"{place} is a link to {place.readlink()}, which is not there: make that, or {advice}")
 
 
 def repeat_options() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -96,7 +97,7 @@ class _Recovery:
                 self.ends.append(node.status())
                 nursery.cancel_scope.cancel()
             if not self.ends:
-                self._say(f"interrupted; what was fetched is kept. {self._go_on()}")
+                self._say(f"interrupted; what was fetched is kept. {self._go_on('recover')}")
                 return EXIT_INTERRUPTED
             if self.recovered:
                 self._report(self.ends[0])
@@ -183,7 +184,7 @@ class _Recovery:
             return
         for line in self._lines(status):
             self.out.offer(line)
-        self.out.offer(f"recovered. Go on with: hydra-sync run {self.options}".rstrip())
+        self.out.offer(f"recovered. {self._go_on('run')}")
 
     def _lines(self, status: Status) -> Iterator[str]:
         for member in status.members:
@@ -200,8 +201,8 @@ class _Recovery:
             alias = self.config.alias(key)
             log = next(member.log for member in status.members if member.alias == alias)
             yield f"{alias}'s log: events from {log.tip.next_seq} on are NOT here, if only {alias} had any"
-        members, without = len(self.config.members), " and ".join(map(self.config.alias, self.without))
-        if members - 1 - len(self.without) < answers_needed(members):
+        if self._too_few:
+            without = " and ".join(map(self.config.alias, self.without))
             yield (
                 f"each later start needs more members than are left without {without}: recover there too, or give the "
                 "same --accept-loss to each run, or begin a network without them (hydra-sync new-network)"
@@ -210,10 +211,21 @@ class _Recovery:
     def _too_long(self, timeout_s: float, status: Status) -> str:
         here = "; ".join(self._lines(status))
         why = "; ".join(explain(replace(status, warnings=())))
-        return f"not recovered within {timeout_s:g} s. {why}. So far: {here}. What was fetched is kept. {self._go_on()}"
+        kept = f"What was fetched is kept. {self._go_on('recover')}"
+        return f"not recovered within {timeout_s:g} s. {why}. So far: {here}. {kept}"
 
-    def _go_on(self) -> str:
-        return f"Go on with: hydra-sync recover {self.options}".rstrip()
+    @property
+    def _too_few(self) -> bool:
+        """Whether those who are left cannot grant a start, if nobody is given up for it."""
+        members = len(self.config.members)
+        return members - 1 - len(self.without) < answers_needed(members)
+
+    def _go_on(self, command: str) -> str:
+        words = ["Go on with: hydra-sync", command, self.options]
+        if command == "run" and self._too_few:
+            lost = [word for member in self.without for word in ("--without", self.config.alias(member))]
+            words.append(shlex.join(["--accept-loss", *lost]))
+        return " ".join(filter(None, words))
 
     def _say(self, line: str) -> None:
         self._tell("recovery", (line,), (line,))

@@ -15,7 +15,7 @@ from hydra_sync.cli.node_output import NodeOutput
 from hydra_sync.cli.options import json_option, node_options, take_config
 from hydra_sync.cli.running import run_node
 from hydra_sync.cli.stdin import line_text, read_lines
-from hydra_sync.cli.values import input_format_option, parse_value
+from hydra_sync.cli.values import input_format_option, parse_event
 from hydra_sync.config import Config
 from hydra_sync.errors import StoreFullError, UsageError
 from hydra_sync.identity import MemberKey
@@ -88,17 +88,17 @@ async def _append_lines(node: Node, lines: _Lines, output: NodeOutput, scope: tr
     number = 0
     await node.wait_started()  # nothing is taken from standard input before
     async for texts in read_lines():
-        values: list[object] = []
+        events: list[bytes] = []
         failure: UsageError | None = None
         first = number + 1
         for text in texts:
             number += 1
             try:
-                values.append(parse_value(line_text(text), lines.input_format))
+                events.append(parse_event(line_text(text), lines.input_format))
             except UsageError as error:
                 failure = UsageError(f"line {number} of standard input: {error}; the lines before it are appended")
                 break
-        await _append(node, values, lines, output, first=first)
+        await _append(node, events, lines, output, first=first)
         if failure is not None:
             await output.out.flush()
             raise failure
@@ -109,20 +109,20 @@ async def _append_lines(node: Node, lines: _Lines, output: NodeOutput, scope: tr
         output.note("standard input has ended; the node goes on until Ctrl-C")
 
 
-async def _append(node: Node, values: list[object], lines: _Lines, output: NodeOutput, *, first: int) -> None:
-    """Append and acknowledge values, the lines of standard input from ``first`` on, however long the disk is full."""
+async def _append(node: Node, events: list[bytes], lines: _Lines, output: NodeOutput, *, first: int) -> None:
+    """Append and acknowledge events, the lines of standard input from ``first`` on, however long the disk is full."""
     done, told = 0, False
-    while done < len(values):
+    while done < len(events):
         start = _next_seq(node)
         try:
-            last = await node.append_many(values[done:], replicas=lines.replicas)
-            appended = len(values) - done
+            last = await node.append_encoded(events[done:], replicas=lines.replicas)
+            appended = len(events) - done
         except StoreFullError as error:
             # Of a call that needs several batches the first may be durable.
             appended = _next_seq(node) - start
             last = start + appended - 1
             if not told:
-                output.full(first + done + appended, first + len(values) - 1, error)
+                output.full(first + done + appended, first + len(events) - 1, error)
                 told = True
             await trio.sleep(FULL_RETRY_S)
         for seq in range(last + 1 - appended, last + 1):

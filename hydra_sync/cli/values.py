@@ -9,12 +9,13 @@ from typing import Final
 
 import click
 
+from hydra_sync.encoding import encode_event
 from hydra_sync.errors import FormatError, UsageError
 from hydra_sync.node import Event
 
 SHOWN_MAX: Final = 60  # characters of a wrong value that its error repeats
 
-__all__ = ["INPUT_FORMATS", "event_json", "event_line", "input_format_option", "parse_value", "time_text"]
+__all__ = ["INPUT_FORMATS", "event_json", "event_line", "input_format_option", "parse_event", "time_text"]
 
 
 def _short(text: str) -> str:
@@ -48,9 +49,13 @@ input_format_option = click.option(
 )
 
 
-def parse_value(text: str, input_format: str) -> object:
-    """The value that ``text`` stands for. Raises `UsageError`."""
-    return INPUT_FORMATS[input_format](text)
+def parse_event(text: str, input_format: str) -> bytes:
+    """The event of the value that ``text`` stands for. Raises `UsageError`, which names it."""
+    value = INPUT_FORMATS[input_format](text)
+    try:
+        return encode_event(value)
+    except UsageError as error:
+        raise UsageError(f"{_short(text)}: {error}") from error
 
 
 def event_json(event: Event, alias: str) -> dict[str, object]:

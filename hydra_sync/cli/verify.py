@@ -24,6 +24,7 @@ from hydra_sync.identity import MemberKey, NetworkId, network_id
 from hydra_sync.limits import HASH_BYTES, RECORD_BYTES_MAX
 from hydra_sync.ranges import SeqRange
 from hydra_sync.store import Finding, VerifyReport, read_manifest, read_proofs, verify_log, verify_segment
+from hydra_sync.store.faults import translated
 from hydra_sync.store.layout import LOCK, LOGS, LogPlace, segment_seqs
 
 __all__ = ["verify"]
@@ -51,6 +52,8 @@ def verify(path: Path | None, log: str | None, network_id: str | None, as_json: 
     if path is None:
         assert known.persistence_dir is not None
         path = known.persistence_dir
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UsageError(f"{path} is a device or a pipe: name a file of records, or the directory of a store")
     checked = trio.run(_verify_file if path.is_file() else _verify_store, path.absolute(), log, known)
     if as_json:
         click.echo(json.dumps(checked_json(checked)))
@@ -207,14 +210,13 @@ async def _verify_file(path: Path, log: str | None, known: _Known) -> Checked:
 
 async def _first_seq(disk: Disk, path: Path) -> int:
     """By the first record; where that is damaged, by the file's name if it tells."""
-    try:
+    with translated(f"reading {path}"):
         file = await disk.open(path, "read")
-    except OSError:
-        return 0  # whoever reads it next says why
+        try:
+            data = await file.read_at(0, RECORD_BYTES_MAX)
+        finally:
+            file.close()
     try:
-        data = await file.read_at(0, RECORD_BYTES_MAX)
         return parse_batch(data[: record_size(data) or 0]).header.first_seq
     except FormatError:
         return next(iter(segment_seqs([path.name])), 0)
-    finally:
-        file.close()

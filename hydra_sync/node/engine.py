@@ -90,6 +90,8 @@ class Engine:
         """Why nothing may be appended to our own log any more."""
         self.refused: Final[dict[MemberKey, None]] = {}
         """Logs for which our own disk has no room now."""
+        self.unkept: Persist | EndFounding | KeepProof | None = None
+        """What our own disk has no room for now, and what was decided after it waits too."""
         self.orphaned: Final[dict[MemberKey, list[SeqRange]]] = {member: [] for member in config.keys}
         """What of each log a later epoch has left out since this node runs, in order."""
         self._observe = observe
@@ -350,8 +352,11 @@ class Engine:
                     await self.store.set_standing(effect.log, effect.standing)
                     self.perform(self.replicator.persisted(effect.log, effect.standing))
             except StoreFullError:  # what was decided is said when there is room for it, and not before
+                self.unkept = effect
                 self._persists.appendleft(effect)
                 await trio.sleep(STALL_S)
+            else:
+                self.unkept = None
 
     async def _begin_epoch(self, begin: BeginEpoch) -> None:
         # A full disk is waited for: whoever wants to append is told so by the status.

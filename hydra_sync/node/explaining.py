@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from hydra_sync.node.status import MemberStatus, Status
+from hydra_sync.node.status import MemberStatus, StartStatus, Status
 from hydra_sync.sync.starting import Phase
 
 __all__ = ["explain", "explain_fork", "explain_start", "names"]
@@ -66,7 +66,7 @@ def _asking(status: Status) -> Iterator[str]:
             "hydra-sync run)"
         )
     else:
-        yield f"to go on, start them. {_WITHOUT}"
+        yield f"{_way_on(start, members)}. {_WITHOUT}"
 
 
 def _adopting(status: Status) -> Iterator[str]:
@@ -78,6 +78,16 @@ def _adopting(status: Status) -> Iterator[str]:
     yield f"starting: {who} promised epoch {start.ballot} of its own log; {fetches}"
     away = [member.alias for member in status.members if member.alias in start.holders and not member.connected]
     yield f"to go on, start {names(away)}. {_WITHOUT}" if away else f"others are asked if it does not come. {_WITHOUT}"
+
+
+def _way_on(start: StartStatus, members: Mapping[str, MemberStatus]) -> str:
+    waiting = [alias for alias in start.waiting if alias not in start.without]
+    away = [alias for alias in waiting if not members[alias].connected]
+    mute = [alias for alias in waiting if members[alias].connected and alias not in start.refused]
+    ways = [f"start {names(away)}"] if away else []
+    if mute:
+        ways.append(f"see what hydra-sync explain says at {names(mute)}: on a full disk, say, no promise can be kept")
+    return f"to go on, {', and '.join(ways)}" if ways else "they are asked again"
 
 
 def _silent(status: Status, member: MemberStatus) -> str:

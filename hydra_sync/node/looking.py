@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from hydra_sync.config import Address, Member
 from hydra_sync.limits import STALL_S
 from hydra_sync.node.checkpoints import differences
 from hydra_sync.node.engine import Engine
 from hydra_sync.node.status import LogStatus, MemberStatus, StartStatus, Status
+from hydra_sync.sync import EndFounding, KeepProof, Persist
 from hydra_sync.sync.starting import Phase
 
 __all__ = ["look"]
@@ -17,8 +20,8 @@ def look(engine: Engine, listening: Address | None) -> Status:
     config = engine.config
     halted = [engine.halted] if engine.halted else []
     full = [
-        f"the disk has no room for {config.alias(log)}'s log: make room, it is tried again every {STALL_S:g} s"
-        for log in engine.refused
+        f"the disk has no room for {what}: make room, it is tried again every {STALL_S:g} s"
+        for what in (*_unkept(engine), *(f"{config.alias(log)}'s log" for log in engine.refused))
     ]
     origins = differences(config, engine.store.checkpoint, engine.origins)
     trusts = engine.replicator.agreement.starting is None
@@ -33,6 +36,16 @@ def look(engine: Engine, listening: Address | None) -> Status:
         warnings=(*halted, *full, *origins, *engine.store.warnings(config.alias), *trust),
         members=tuple(_member(engine, member) for member in config.members),
     )
+
+
+def _unkept(engine: Engine) -> Iterator[str]:
+    match engine.unkept:
+        case None:
+            return
+        case Persist(log):
+            yield f"what this node promises about {engine.config.alias(log)}'s log, and until then it promises nothing"
+        case EndFounding() | KeepProof():
+            yield "what this node has to keep beside the logs, and until then it promises nothing"
 
 
 def _start(engine: Engine) -> StartStatus:

@@ -166,6 +166,12 @@ def test_what_is_no_proof(cli: Cli, home: Path, name: str) -> None:
     assert found["reason"].startswith(f"{path} proves no fork: ")
 
 
+def test_a_file_that_cannot_be_read(cli: Cli, home: Path) -> None:
+    """Is named."""
+    done = cli("fork-proof", "verify", "/proc/self/mem")
+    assert (done.code, done.err) == (5, "hydra-sync: /proc/self/mem: Input/output error\n")
+
+
 def test_no_such_file(cli: Cli, home: Path) -> None:
     """Neither proof nor configuration: wrong use."""
     assert cli(*VERIFY, "nothing.cbor").code == 2

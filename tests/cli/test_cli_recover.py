@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from hydra_sync.cli.recover import _Recovery
+from hydra_sync.config import load_config
 from hydra_sync.demo.processes import prepare
 from tests.cli.commands import PATIENCE_S, Cli, Process, Start, flip
 
@@ -168,6 +170,25 @@ def test_recovery_that_waits_says_for_whom(cli: Cli, start: Start, trio_home: Pa
     until(lambda: values(cli, "alice", "carol") == ["one", "two", "three", "four"])
     stop(again)
     stop(nodes["alice"])
+
+
+@pytest.mark.parametrize(
+    ("names", "lost", "flags"),
+    [
+        (NAMES, (), ""),
+        (NAMES, ("bob",), " --accept-loss --without bob"),
+        ((*NAMES, "dave"), ("bob",), ""),
+        ((*NAMES, "dave"), ("bob", "dave"), " --accept-loss --without bob --without dave"),
+    ],
+)
+def test_the_way_on_is_one_that_does_not_wait(
+    trio_home: Path, names: tuple[str, ...], lost: tuple[str, ...], flags: str
+) -> None:
+    """Where too few members are left to grant a start, the run that is named goes without the same members."""
+    prepare(trio_home, names)
+    config = load_config(trio_home / "carol.toml")
+    job = _Recovery(config, tuple(map(config.find, lost)), as_json=False, options="--config carol.toml")
+    assert job._go_on("run") == f"Go on with: hydra-sync run --config carol.toml{flags}"
 
 
 def test_a_start_of_a_new_network_that_waits(cli: Cli, start: Start, trio_home: Path) -> None:

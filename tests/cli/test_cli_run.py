@@ -115,6 +115,11 @@ def test_a_line_that_is_no_value(cli: Cli, start: Start, home: Path) -> None:
     alice.until("hydra-sync: line 3 of standard input: '{' is not JSON")
     assert alice.wait() == 2
     assert len(cli("read", *ALICE, "alice", "--json").json) == 2
+    again = start("run", *ALICE, "--stdin", "--format", "json")
+    again.write('3\n"\\ud800"\n')
+    assert "the lines before it are appended" in again.until("line 2 of standard input: '\"\\\\ud800\"': this value")
+    assert again.wait() == 2
+    assert len(cli("read", *ALICE, "alice", "--json").json) == 3
 
 
 def test_a_reader_that_leaves(cli: Cli, home: Path) -> None:

@@ -105,6 +105,23 @@ def test_read_tells_where_a_log_ends(cli: Cli, store: Path) -> None:
     assert "events [5, 9) of alice are not here: its log reaches 5" in done.err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["init"], ["run"], ["append", "x"], ["read", "alice"], ["status"], ["explain"], ["recover"], ["verify"]],
+    ids=lambda words: words[0],
+)
+def test_a_store_that_cannot_be_a_directory(cli: Cli, home: Path, words: list[str]) -> None:
+    """Each command says what is in the way, and to name a directory; nothing is made or changed."""
+    Path("plain").write_text("mine")
+    Path("loose").symlink_to("nowhere")
+    for store, said in (("plain", "plain is a file"), ("plain/sub", "plain is a file"), ("loose", "link to nowhere")):
+        done = cli(*words, *ALICE, "--persistence-dir", store)
+        assert (done.code, said in done.err) == (2, True), done.err
+        assert "name a directory with --persistence-dir" in done.err
+    assert Path("plain").read_text() == "mine"
+    assert not Path("nowhere").exists()
+
+
 def test_a_missing_store_names_init(cli: Cli, home: Path) -> None:
     """For every command that needs one; nothing is made."""
     for words in (["run"], ["append", "x"], ["read", "alice"], ["follow", "alice"], ["status"], ["verify"]):

@@ -223,3 +223,11 @@ def test_mistakes(cli: Cli, home: Path, file: Path, words: list[str], said: str)
     done = cli("verify", *words)
     assert (done.code, done.out) == (2, "")
     assert said in done.err
+
+
+def test_a_file_that_cannot_be_read(cli: Cli, home: Path) -> None:
+    """Is named, and so is what is no file at all."""
+    done = cli("verify", "/proc/self/mem", "--log", "alice", "--config", "alice.toml")
+    assert (done.code, "reading /proc/self/mem: " in done.out) == (3, True)
+    done = cli("verify", "/dev/null", "--log", "alice", "--config", "alice.toml")
+    assert (done.code, "/dev/null is a device or a pipe" in done.err) == (2, True)

@@ -10,7 +10,7 @@ import pytest
 
 from hydra_sync import Seams, StoreError, StoreFullError
 from hydra_sync.disk import File, OpenMode, RealDisk
-from tests.node.network import NetworkMaker, holds, until
+from tests.node.network import Network, NetworkMaker, holds, until
 
 
 class TroubledDisk(RealDisk):
@@ -70,6 +70,21 @@ async def test_a_replica_on_a_full_disk_goes_on_when_there_is_room(make_network:
         await until(holds(bob, "alice", 51), "bob catching up")
         await until(lambda: alice.status().members[1].receipt == 51)
     assert network.records("bob", "alice") == network.records("alice", "alice")
+
+
+async def test_a_witness_on_a_full_disk_says_that_it_can_promise_nothing(tmp_path: Path) -> None:
+    """alice's start waits for bob, who names the promise as what he has no room for, and gives it when he has."""
+    network = Network(tmp_path, ("alice", "bob"), Seams(), restart="prove")
+    disk = TroubledDisk()
+    async with network.node("bob", seams=Seams(disk=disk)) as bob:
+        disk.full = True
+        async with network.node("alice") as alice:
+            promise = "no room for what this node promises about alice's log"
+            await until(lambda: any(promise in warning for warning in bob.status().warnings), "bob saying why")
+            assert not alice.status().start.ready
+            disk.full = False
+            await alice.wait_started()
+            assert not any(promise in warning for warning in bob.status().warnings)
 
 
 async def test_an_append_on_a_full_disk_is_refused_and_works_again(make_network: NetworkMaker) -> None:

@@ -13,6 +13,8 @@ ADOPTING = StartStatus(
     ready=False, phase=Phase.ADOPTING.value, epoch=1, ballot=4, needed=2, promised=("bob", "carol"), holders=("bob",)
 )
 
+ASKING = StartStatus(ready=False, phase=Phase.ASKING.value, epoch=1, ballot=4, needed=2, waiting=("bob", "carol"))
+
 
 def status(start: StartStatus, *, connected: tuple[str, ...] = ()) -> Status:
     """Alice's, who has 5 of 9 events of her own log."""
@@ -46,3 +48,14 @@ def test_a_start_that_fetches_says_who_is_said_to_have_it() -> None:
     assert way.startswith("to go on, start bob. Without")
     both = replace(ADOPTING, holders=("bob", "carol"))
     assert "start bob and carol" in explain_start(status(both))[1]
+
+
+def test_a_start_that_asks_says_where_to_look() -> None:
+    """Who is not there has to be started; who is there and says nothing can say why; who refused is asked again."""
+    assert explain_start(status(ASKING))[1].startswith("to go on, start bob and carol. Without")
+    one = explain_start(status(ASKING, connected=("carol",)))[1]
+    assert one.startswith("to go on, start bob, and see what hydra-sync explain says at carol: on a full disk")
+    both = explain_start(status(ASKING, connected=("bob", "carol")))[1]
+    assert both.startswith("to go on, see what hydra-sync explain says at bob and carol: ")
+    refused = replace(ASKING, refused=("bob",), waiting=("bob",))
+    assert explain_start(status(refused, connected=("bob",)))[1].startswith("they are asked again. Without")
