@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import sysconfig
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,10 +10,10 @@ from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Final
 
+from hydra_sync.testing.places import is_installed
+
 __all__ = ["directory_sources", "program_sources"]
 
-_LIBRARY: Final = frozenset(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
-_INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _LEFT_OUT: Final = frozenset({"hydra_sync", "__main__"})  # the latter is another module in each process
 
 Sources = dict[str, bytes]
@@ -50,7 +49,7 @@ def program_sources(module: str) -> Sources:
             seen.add(found.name)
             if found.file is None:
                 continue
-            if found.top != own and _is_foreign(found.file):
+            if found.top != own and is_installed(found.file):
                 break
             source = sources[f"{found.package}/{found.file.name}"] = found.file.read_bytes()
             waiting += set(_imports(source, found.package)) - seen
@@ -106,10 +105,6 @@ def _way_to(name: str) -> Iterator[_Module]:
     while found is not None:
         yield found
         found = found.inner(inner.pop(0)) if inner else None
-
-
-def _is_foreign(file: Path) -> bool:
-    return not _INSTALLED.isdisjoint(file.parts) or not _LIBRARY.isdisjoint(file.parents)
 
 
 def _imports(source: bytes, package: str) -> Iterator[str]:
