@@ -12,6 +12,7 @@ from typing import Final
 import hydra_sync
 from hydra_sync.errors import UsageError
 from hydra_sync.testing.campaign.sources import directory_sources, program_sources
+from hydra_sync.testing.plan.checked import build
 from hydra_sync.testing.plan.scenario import Failure, Outcome
 from hydra_sync.version import VERSION
 
@@ -63,13 +64,11 @@ class Verdict:
 
     @classmethod
     def from_json(cls, text: str) -> Verdict:
-        """What `to_json` wrote. `ValueError`, `TypeError` or `KeyError` for anything else."""
-        fields = json.loads(text)
-        if not isinstance(fields, dict):
-            raise TypeError("not a JSON object")
-        failure = fields.pop("failure")
-        kinds = tuple(fields.pop("kinds"))
-        return cls(**fields, kinds=kinds, failure=failure and Failure(**failure))
+        """What `to_json` wrote. `ValueError` or `UsageError` for anything else."""
+        values = json.loads(text)
+        if isinstance(values, dict) and values.get("failure") is not None:
+            values["failure"] = build(Failure, values["failure"])
+        return build(cls, values)
 
 
 class VerdictFile:
@@ -97,12 +96,13 @@ class VerdictFile:
         if whole < len(data):
             with self.path.open("r+b") as file:
                 file.truncate(whole)
-        for number, line in enumerate(data[:whole].decode().splitlines(), start=1):
+        for number, line in enumerate(data[:whole].splitlines(), start=1):
             try:
-                verdict = Verdict.from_json(line)
-            except (ValueError, TypeError, KeyError) as error:
+                verdict = Verdict.from_json(line.decode())
+            except (ValueError, UsageError) as error:
                 raise UsageError(
-                    f"line {number} of {self.path} is not the result of a run ({error}): name another file"
+                    f"line {number} of {self.path} is not the result of a run ({error}): remove that line, "
+                    "or give another --out"
                 ) from error
             self.verdicts[verdict.key] = verdict
 
