@@ -12,7 +12,7 @@ import click
 from hydra_sync.cli.campaigning import SEEDS, run_many, run_one
 from hydra_sync.cli.exits import EXIT_DISK, EXIT_INTERRUPTED, EXIT_USAGE
 from hydra_sync.cli.options import json_option
-from hydra_sync.cli.simulate import campaign_options, single_options, take_campaign, take_single
+from hydra_sync.cli.simulate import campaign_options, single_options, take_campaign, take_single, timeout_option
 from hydra_sync.errors import UsageError
 from hydra_sync.testing.campaign.loading import find_scenarios
 from hydra_sync.testing.plan.scenario import Scenario
@@ -55,6 +55,7 @@ def list_scenarios() -> None:
 @click.argument("scenario", required=False)
 @mutant_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Run this seed.")
+@timeout_option
 @single_options
 @json_option("what came of it")
 def run(scenario: str | None, mutant: str | None, seed: int, as_json: bool, **options: Any) -> None:
@@ -67,6 +68,7 @@ def run(scenario: str | None, mutant: str | None, seed: int, as_json: bool, **op
 @click.option("--seeds", type=SEEDS, default="0:200", show_default=True, help="The seeds to run, of each scenario.")
 @click.option("--scenario", "names", metavar="S", multiple=True, help="Only this one; repeat for each.  [default: all]")
 @mutant_option
+@timeout_option
 @campaign_options
 @json_option("what came of it")
 def campaign(seeds: range, names: Sequence[str], mutant: str | None, as_json: bool, **options: Any) -> None:

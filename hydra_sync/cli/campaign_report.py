@@ -50,8 +50,9 @@ class Pace:
 
 
 def say(console: Console, line: str, style: str = "") -> None:
-    """One line, as it is, however long."""
-    console.print(Text(line, style=style), soft_wrap=True)
+    """One line, as it is, however long; what the terminal cannot write is escaped."""
+    text = line.encode(console.encoding, "backslashreplace").decode(console.encoding)
+    console.print(Text(text, style=style), soft_wrap=True)
 
 
 def show_finding(console: Console, finding: Finding, again: str) -> None:

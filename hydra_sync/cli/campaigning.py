@@ -19,6 +19,7 @@ from rich.console import Console
 
 from hydra_sync.cli.campaign_report import Pace, campaign_json, count, say, show_campaign, show_finding
 from hydra_sync.cli.progress import long_progress, time_left
+from hydra_sync.cli.wall_limit import run_within
 from hydra_sync.testing.campaign.campaign import Campaign, run_campaign
 from hydra_sync.testing.campaign.findings import Finding, explain_difference, look_into, worth_a_look
 from hydra_sync.testing.campaign.loading import find_scenario
@@ -26,7 +27,8 @@ from hydra_sync.testing.campaign.replay import read_setup, write_setup, write_tr
 from hydra_sync.testing.campaign.shrink import shrink
 from hydra_sync.testing.campaign.tally import Tally, short_name
 from hydra_sync.testing.campaign.verdicts import USUAL, Verdict, code_version
-from hydra_sync.testing.plan.scenario import Outcome, Scenario, Setup
+from hydra_sync.testing.places import place_of
+from hydra_sync.testing.plan.scenario import Failure, Outcome, Scenario, Setup
 from hydra_sync.testing.view import write_html
 from hydra_sync.testing.view.exports import SHIVIZ_REGEX, perfetto_json, shiviz_log
 from hydra_sync.testing.world.scheduler import Policy
@@ -67,6 +69,8 @@ class Single:
     perfetto_file: Path | None = None
     shiviz_file: Path | None = None
     shrink_to: Path | None = None
+    timeout_s: float | None = None
+    """Wall time that it may take, or None for any: a debugger needs that."""
 
     @property
     def record(self) -> bool:
@@ -81,13 +85,18 @@ def run_one(single: Single, replay: Replay, *, as_json: bool) -> int:
     setup = scenario.draw(single.seed) if single.setup_file is None else read_setup(single.setup_file)
     say(console, f"{scenario.name}, seed {single.seed}: {_setup_words(setup)}")
     began_s = time.perf_counter()
-    outcome = scenario.run(single.seed, setup, record=single.record, policy=single.policy)
+    try:
+        outcome = _run(single, scenario, setup)
+    except KeyboardInterrupt as error:
+        say(console, f"interrupted {place_of(error)}".rstrip(), "yellow")
+        raise
     wall_s = time.perf_counter() - began_s
     say(
         console,
-        f"{outcome.virtual_s:.3f} virtual seconds in {wall_s:.2f} s, {outcome.steps:,} steps, digest {outcome.digest}",
+        f"{outcome.virtual_s:.3f} virtual seconds in {wall_s:.2f} s, {outcome.steps:,} steps, "
+        f"{f'digest {outcome.digest}' if outcome.digest else 'no digest'}",
     )
-    words = _replay_words(replay, single.scenario, single.seed, single.setup_file, single.policy)
+    words = _replay_words(replay, single.scenario, single.seed, single.setup_file, single.policy, single.timeout_s)
     _write_files(console, single, outcome, words)
     shrunk = _say_failure(console, single, scenario, outcome, words, replay)
     if as_json:
@@ -109,7 +118,7 @@ def run_many(campaign: Campaign, replay: Replay, *, with_shrinking: bool, shrink
             pace.add(verdict, time.perf_counter() - began_s)
             show_progress(tally.runs + tally.second_runs, _progress_words(tally, pace, total))
             if verdict.failure is not None and verdict.environment == USUAL:
-                _say_failed(console, verdict, replay)
+                _say_failed(console, verdict, replay, campaign.timeout_s)
 
         try:
             tally = run_campaign(campaign, on_verdict)
@@ -146,6 +155,12 @@ def run_many(campaign: Campaign, replay: Replay, *, with_shrinking: bool, shrink
 # One seed
 
 
+def _run(single: Single, scenario: Scenario, setup: Setup) -> Outcome:
+    if single.timeout_s is None:
+        return scenario.run(single.seed, setup, record=single.record, policy=single.policy)
+    return run_within(single.timeout_s, scenario, single.seed, setup, record=single.record, policy=single.policy)
+
+
 def _setup_words(setup: Setup) -> str:
     parts = ((setup.nodes, "node"), (setup.operations, "operation"), (len(setup.plan), "fault"))
     return ", ".join([*(count(number, what) for number, what in parts), f"{setup.seconds:g} s"])
@@ -162,7 +177,7 @@ def _write_files(console: Console, single: Single, outcome: Outcome, replay: str
         single.perfetto_file.write_text(perfetto_json(outcome), encoding="utf-8")
         say(console, f"the trace for Perfetto is in {single.perfetto_file}: open it at https://ui.perfetto.dev")
     if single.shiviz_file is not None:
-        single.shiviz_file.write_text(shiviz_log(outcome), encoding="utf-8")
+        single.shiviz_file.write_text(shiviz_log(outcome), encoding="utf-8", errors="backslashreplace")
         say(console, f"the log for ShiViz is in {single.shiviz_file}; its parser is {SHIVIZ_REGEX}")
 
 
@@ -179,6 +194,9 @@ def _say_failure(
     say(console, f"again:  {words}")
     if single.shrink_to is None:
         return None
+    if not outcome.digest:
+        say(console, "not shrunk: it did not come to an end by itself", "yellow")
+        return None
     shrunk = shrink(scenario, single.seed, outcome.setup, policy=single.policy)
     write_setup(shrunk.setup, single.shrink_to)
     again = _replay_words(replay, single.scenario, single.seed, single.shrink_to, shrunk.policy)
@@ -186,23 +204,37 @@ def _say_failure(
     return again
 
 
-def _replay_words(replay: Replay, scenario: str, seed: int, setup_file: Path | None, policy: Policy) -> str:
+def _replay_words(
+    replay: Replay, scenario: str, seed: int, setup_file: Path | None, policy: Policy, timeout_s: float | None = None
+) -> str:
     words = [*replay(scenario, seed)]
     if setup_file is not None:
         words += ["--setup", str(setup_file)]
     if policy == "fifo":
         words.append("--fifo")
+    if timeout_s is not None:
+        words += ["--timeout", f"{timeout_s:g}"]
     return shlex.join(words)
 
 
 # Many seeds
 
 
-def _say_failed(console: Console, verdict: Verdict, replay: Replay) -> None:
-    assert verdict.failure is not None
-    lines = verdict.failure.message.splitlines() or [""]
-    say(console, f"{short_name(verdict.scenario)} {verdict.seed} failed {verdict.failure.invariant}: {lines[0]}", "red")
-    say(console, f"  again:  {_replay_words(replay, verdict.scenario, verdict.seed, None, 'random')}")
+def _say_failed(console: Console, verdict: Verdict, replay: Replay, timeout_s: float) -> None:
+    failure = verdict.failure
+    assert failure is not None
+    name = f"{short_name(verdict.scenario)} {verdict.seed}"
+    say(console, f"{name} failed {failure.invariant}: {_first_line(failure)}", "red")
+    limit_s = timeout_s if failure.invariant == "TimedOut" else None  # or the same command would hang
+    say(console, f"  again:  {_replay_words(replay, verdict.scenario, verdict.seed, None, 'random', limit_s)}")
+
+
+def _first_line(failure: Failure) -> str:
+    """What fits into a line; of what a process said before it died, that is the last one."""
+    first, *others = failure.message.splitlines() or [""]
+    if failure.invariant == "ProcessDied" and others:
+        return f"{first.partition(' said: ')[0]} said at last: {others[-1]}"
+    return first
 
 
 def _finding_words(replay: Replay, finding: Finding) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 import click
 import trio
 
-from hydra_sync.cli.options import json_option
+from hydra_sync.cli.options import TIME_S_MAX, FiniteRange, json_option
 from hydra_sync.config import Address
 from hydra_sync.errors import UsageError
 from hydra_sync.tasks import open_tasks
@@ -53,15 +53,17 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 @click.option(
     "--plan", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Faults and their times (JSON)."
 )
-@click.option("--latency", type=click.FloatRange(min=0), default=0, metavar="MS", help="Of each link, one way.")
-@click.option("--jitter", type=click.FloatRange(min=0), default=0, metavar="MS", help="Up to so much more latency.")
+@click.option("--latency", type=FiniteRange(0, TIME_S_MAX), default=0, metavar="MS", help="Of each link, one way.")
+@click.option("--jitter", type=FiniteRange(0, TIME_S_MAX), default=0, metavar="MS", help="Up to so much more latency.")
 @click.option(
-    "--loss", type=click.FloatRange(0, 1), default=0, metavar="P", help="Share of segments lost; TCP sends them again."
+    "--loss", type=FiniteRange(0, 1), default=0, metavar="P", help="Share of segments lost; TCP sends them again."
 )
 @click.option("--bandwidth", type=click.IntRange(min=1), metavar="B/S", help="Bytes a second, of each link.")
-@click.option("--cut-every", type=click.FloatRange(min=0), default=0, metavar="S", help="Cut some link so often.")
-@click.option("--cut-for", type=click.FloatRange(min=0), default=1, show_default=True, metavar="S", help="For so long.")
-@click.option("--reset-every", type=click.FloatRange(min=0), default=0, metavar="S", help="Reset all of a route.")
+@click.option("--cut-every", type=FiniteRange(0, TIME_S_MAX), default=0, metavar="S", help="Cut some link so often.")
+@click.option(
+    "--cut-for", type=FiniteRange(0, TIME_S_MAX), default=1, show_default=True, metavar="S", help="For so long."
+)
+@click.option("--reset-every", type=FiniteRange(0, TIME_S_MAX), default=0, metavar="S", help="Reset all of a route.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all chance: same seed, same faults.")
 @click.option(
     "--window",
@@ -71,7 +73,7 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     metavar="BYTES",
     help="Under way at most, one way.",
 )
-@click.option("--for", "for_s", type=click.FloatRange(min=0), metavar="S", help="End after so long.")
+@click.option("--for", "for_s", type=FiniteRange(0, TIME_S_MAX), metavar="S", help="End after so long.")
 @json_option("one line for each thing that happens")
 def chaos_proxy(
     listen: tuple[str, ...],

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from hydra_sync.cli.demo_home import demo_home
 from hydra_sync.cli.exits import EXIT_DAMAGED
-from hydra_sync.cli.options import json_option
+from hydra_sync.cli.options import FiniteRange, json_option
 from hydra_sync.demo.picture import Picture, verdict_lines, verdict_table
 from hydra_sync.demo.story import NAMES, Outcome, tell_story
 from hydra_sync.demo.transactions import generate, read_dataset
@@ -35,7 +35,7 @@ PICTURE_WIDTH: Final = 96
 @click.command(epilog="Example: hydra-sync demo --count 100 --dir ./demo-stores")
 @click.option("--count", type=click.IntRange(min=6), default=200, show_default=True, help="Transactions a node.")
 @click.option(
-    "--rate", type=click.FloatRange(min=1), default=100.0, show_default=True, help="Transactions a second, a node."
+    "--rate", type=FiniteRange(min=1), default=100.0, show_default=True, help="Transactions a second, a node."
 )
 @click.option(
     "--transactions",

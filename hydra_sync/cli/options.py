@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,18 @@ from click.core import ParameterSource
 from hydra_sync.config import Config, load_config, parse_config
 from hydra_sync.errors import UsageError
 
-__all__ = ["DEFAULT_CONFIG", "json_option", "node_options", "repeat_options", "take_config"]
+__all__ = [
+    "DEFAULT_CONFIG",
+    "TIME_S_MAX",
+    "FiniteRange",
+    "json_option",
+    "node_options",
+    "repeat_options",
+    "take_config",
+]
 
 DEFAULT_CONFIG: Final = "hydra-sync.toml"
+TIME_S_MAX: Final = 100_000_000  # three years: of any time, so that timers and nanoseconds can have it
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -60,6 +70,16 @@ _NAMES: Final = (
     "persistence_dir",
 )
 _REQUIRED: Final = ("network", "hydra-signing-key", "persistence-dir")
+
+
+class FiniteRange(click.FloatRange):
+    """As click has it, but without NaN, which is not below any limit, nor above."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number that can be counted with", param, ctx)
+        return number
 
 
 def node_options(command: Command) -> Command:

@@ -17,7 +17,7 @@ from hydra_sync.cli.exits import EXIT_INTERRUPTED
 from hydra_sync.cli.live import publish_status
 from hydra_sync.cli.loss import given_up, loss_options, loss_warning
 from hydra_sync.cli.notices import notice_json, notice_line
-from hydra_sync.cli.options import json_option, node_options, repeat_options, take_config
+from hydra_sync.cli.options import TIME_S_MAX, FiniteRange, json_option, node_options, repeat_options, take_config
 from hydra_sync.cli.output import LineWriter, lost_json, lost_line, open_writers
 from hydra_sync.cli.running import until_signal
 from hydra_sync.config import Config
@@ -39,7 +39,7 @@ TOLD: Final = (Connected, Disconnected, NoSession, Started, LostDisk, Remembers)
 
 @click.command(epilog="Example: hydra-sync recover --config carol.toml")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0), metavar="S", help="Give up after so many seconds; exit code 4."
+    "--timeout", type=FiniteRange(0, TIME_S_MAX), metavar="S", help="Give up after so many seconds; exit code 4."
 )
 @loss_options
 @node_options

@@ -11,19 +11,29 @@ from typing import Any, Final, TypeVar
 import click
 
 from hydra_sync.cli.campaigning import SEEDS, Single, run_many, run_one
-from hydra_sync.cli.options import json_option
+from hydra_sync.cli.options import TIME_S_MAX, FiniteRange, json_option
 from hydra_sync.errors import UsageError
 from hydra_sync.testing.campaign.campaign import CHECK_EVERY, TIMEOUT_S, Campaign
 from hydra_sync.testing.campaign.loading import find_scenarios
 from hydra_sync.testing.campaign.shrink import SECONDS_MAX
+from hydra_sync.testing.world.scheduler import Policy
 
-__all__ = ["campaign_options", "simulate", "single_options", "take_campaign", "take_single"]
+__all__ = ["campaign_options", "simulate", "single_options", "take_campaign", "take_single", "timeout_option"]
 
 DIRECTORY: Final = Path("simulation-results")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
+
+timeout_option: Final = click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SECONDS",
+    type=FiniteRange(0, TIME_S_MAX, min_open=True),
+    help=f"Wall time that one seed may take.  [default: {TIMEOUT_S:g} in a campaign, any for one seed]",
+)
+"""For single runs and campaigns alike, `take_single` and `take_campaign`."""
 
 _SINGLE: Final = (
     click.option("--setup", "setup_file", metavar="FILE.json", type=_FILE, help="Run this setup, and not the seed's."),
@@ -51,15 +61,6 @@ _CAMPAIGN: Final = (
         help="Where results.jsonl is, and goes on, and what is written about failing seeds.",
     ),
     click.option(
-        "--timeout",
-        "timeout_s",
-        metavar="SECONDS",
-        type=click.FloatRange(min=0, min_open=True),
-        default=TIMEOUT_S,
-        show_default=True,
-        help="Wall time that one seed may take.",
-    ),
-    click.option(
         "--check-every",
         type=click.IntRange(min=0),
         default=CHECK_EVERY,
@@ -71,7 +72,7 @@ _CAMPAIGN: Final = (
         "--shrink-time",
         "shrink_s_max",
         metavar="SECONDS",
-        type=click.FloatRange(min=0),
+        type=FiniteRange(0, TIME_S_MAX),
         default=SECONDS_MAX,
         show_default=True,
         help="Wall time for shrinking one seed.",
@@ -102,7 +103,8 @@ def campaign_options(command: Command) -> Command:
 def take_single(scenario: str, seed: int, options: dict[str, Any]) -> Single:
     """The run that the options describe."""
     files = {name: options[name] for name in _FILES}
-    return Single(scenario, seed, policy="fifo" if options["fifo"] else "random", **files)
+    policy: Policy = "fifo" if options["fifo"] else "random"
+    return Single(scenario, seed, policy=policy, timeout_s=options["timeout_s"], **files)
 
 
 def take_campaign(scenarios: tuple[str, ...], seeds: range, options: dict[str, Any]) -> Campaign:
@@ -112,7 +114,7 @@ def take_campaign(scenarios: tuple[str, ...], seeds: range, options: dict[str, A
         seeds,
         options["directory"] / "results.jsonl",
         jobs=options["jobs"],
-        timeout_s=options["timeout_s"],
+        timeout_s=TIMEOUT_S if options["timeout_s"] is None else options["timeout_s"],
         check_every=options["check_every"],
         scheduler=options["scheduler"],
         strict=options["strict"],
@@ -126,6 +128,7 @@ def take_campaign(scenarios: tuple[str, ...], seeds: range, options: dict[str, A
 @click.argument("scenario", metavar="MODULE[:SCENARIO]")
 @click.option("--seed", type=click.IntRange(min=0), help="Run this seed.  [default: 0]")
 @click.option("--seeds", type=SEEDS, help="Run a campaign: these seeds, on all cores.")
+@timeout_option
 @single_options
 @campaign_options
 @json_option("what came of it")

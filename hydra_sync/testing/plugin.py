@@ -120,6 +120,7 @@ def _asserting(simulation: Simulation) -> Simulation:
 
     asserting_one = copy.copy(simulation)
     asserting_one.play = asserting
+    asserting_one.let_through += (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
     return asserting_one
 
 

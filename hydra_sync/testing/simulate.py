@@ -7,15 +7,15 @@ are given a `World`, and start programs of their own in it.
 from __future__ import annotations
 
 import re
-import traceback
 from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
 from typing import Final
 
 from hydra_sync.config import Restart
 from hydra_sync.errors import UsageError
+from hydra_sync.tasks import leaves
 from hydra_sync.testing.cluster.cluster import INVARIANTS, Cluster, open_cluster
 from hydra_sync.testing.cluster.invariant import Invariant, InvariantError
+from hydra_sync.testing.places import place_of
 from hydra_sync.testing.plan.scenario import Failure, Outcome, Setup
 from hydra_sync.testing.plan.swarm import Swarm
 from hydra_sync.testing.signals import counted
@@ -60,6 +60,8 @@ class Simulation:
         self.swarm = swarm
         self.seeds = seeds
         self.invariants = tuple(invariants)
+        self.let_through: tuple[type[BaseException], ...] = (KeyboardInterrupt,)
+        """What is no outcome of a run, and raised by it."""
         self.__doc__ = function.__doc__
         self.__module__ = function.__module__
 
@@ -88,7 +90,10 @@ class Simulation:
         with counted(cluster=self.is_cluster) as signals:
             try:
                 world.run(lambda world: self.play(world, used), limit_s=LIMIT_S)
-            except Exception as error:  # whatever it is, it is the outcome
+            except BaseException as error:  # whatever it is, it is the outcome
+                for part in leaves(error):
+                    if isinstance(part, self.let_through):
+                        raise part from None
                 failure = failure_of(error, world)
         return Outcome(
             scenario=self.name,
@@ -198,29 +203,19 @@ def failure_of(error: BaseException, world: World) -> Failure:
     >>> failure_of(ValueError("<Node at 0x7f64720d> is late"), World(seed=1)).message
     '<Node> is late'
     """
-    found = _first(error)
+    found = next(leaves(error))
     time_ns = nanoseconds(world.virtual_s)
     if isinstance(found, InvariantError):
         return Failure(found.name, found.message, time_ns, found.host)
     if isinstance(found, DeadlockError | LivelockError | TimeLimitError):
         return Failure("L6", f"{type(found).__name__}: {found}", time_ns)
     # Where an object lies in memory differs from run to run, and is in the repr of most.
-    words = re.sub(r" at 0x[0-9a-fA-F]+", "", str(found))
-    return Failure(type(found).__name__, words or f"it says no more, and was raised {_place(found)}".rstrip(), time_ns)
+    words = re.sub(r" at 0x[0-9a-fA-F]+", "", _words(found))
+    return Failure(type(found).__name__, words, time_ns)
 
 
-def _place(error: BaseException) -> str:
-    """The last line of somebody's own code that an error passed: file and number, the same in every process."""
-    ours = Path(__file__).parent
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [
-        frame for frame in frames if ours not in Path(frame.filename).parents and "site-packages" not in frame.filename
-    ]
-    return f"in {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
-
-
-def _first(error: BaseException) -> BaseException:
-    """The first error in a group that is not a group."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def _words(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        called = f"sys.exit({error.code!r}) was called {place_of(error)}".rstrip()
+        return f"{called}; a host whose program may do so is started with expected=(SystemExit,)"
+    return str(error) or f"it says no more, and was raised {place_of(error)}".rstrip()

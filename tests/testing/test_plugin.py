@@ -138,6 +138,43 @@ def test_the_way_in_of_old_does_no_harm(tests: pytest.Pytester) -> None:
     )
 
 
+def test_a_program_that_exits_fails_its_test_alone(tests: pytest.Pytester) -> None:
+    """With the seed and how to see it again; `pytest.exit` still ends it all, and a skip comes out of a nursery."""
+    tests.makepyfile(
+        test_exits="""
+import sys
+import pytest
+import trio
+from hydra_sync.testing import Setup, Swarm, World, simulate_world
+
+
+@simulate_world(nodes=2, seeds=3, swarm=Swarm.calm())
+async def test_exits(world: World, setup: Setup) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep, 1)
+        if world.seed:
+            sys.exit(0)
+
+
+@simulate_world(nodes=2, seeds=1, swarm=Swarm.calm())
+async def test_skips(world: World, setup: Setup) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep, 1)
+        pytest.skip("not here")
+
+
+@simulate_world(nodes=2, seeds=1, swarm=Swarm.calm())
+async def test_ends_it_all(world: World, setup: Setup) -> None:
+    pytest.exit("that is enough")
+"""
+    )
+    result = run(tests, "test_exits.py")
+    result.assert_outcomes(failed=1, skipped=1)
+    result.stdout.fnmatch_lines(["*seed 1 breaks SystemExit: sys.exit(0) was called in test_exits.py, line 12;*"])
+    result.stdout.fnmatch_lines(["*replay:*test_exits.py::test_exits --sim-seed 1", "*diagram:*"])
+    assert "that is enough" in result.stdout.str()
+
+
 def test_a_skipped_seed_hides_no_other(tests: pytest.Pytester) -> None:
     """It is left out; the test is skipped only if all of its seeds are. There is no run of no seeds."""
     tests.makepyfile(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -76,8 +77,9 @@ def run_campaign(campaign: Campaign, on_verdict: Callable[[Verdict, Tally], None
     ``on_verdict`` gets each new verdict, and the tally so far.
     """
     kept = VerdictFile(campaign.results)
-    codes = {scenario: code_version(scenario) for scenario in campaign.scenarios}
     tally = Tally(strict=campaign.strict, drawn={scenario: _drawn(scenario) for scenario in campaign.scenarios})
+    code = cache(code_version)  # now that modules are looked for where scenarios are
+    codes = {scenario: code(scenario.partition(":")[0]) for scenario in campaign.scenarios}
     calls: list[Call] = []
     for scenario, seed, environment in campaign.runs():
         verdict = kept.verdicts.get((codes[scenario], scenario, seed, environment))

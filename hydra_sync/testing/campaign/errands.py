@@ -18,7 +18,7 @@ from hydra_sync.testing.world.scheduler import Policy
 __all__ = ["record_seed", "run_seed", "shrink_seed"]
 
 _scenario = functools.cache(find_scenario)
-_code = functools.cache(code_version)
+_code = functools.cache(code_version)  # by module: to look for its imports takes longer than most runs
 
 
 def run_seed(scenario: str, seed: int, environment: str = USUAL) -> str:
@@ -67,5 +67,5 @@ def record_seed(
 
 def _find(scenario: str) -> tuple[Scenario, str]:
     """A scenario and the version of its code, which is taken before the code is."""
-    code = _code(scenario)
+    code = _code(scenario.partition(":")[0])
     return _scenario(scenario), code

@@ -22,6 +22,11 @@ def find_scenarios(spec: str) -> dict[str, Scenario]:
     """
     module_name, _, wanted = spec.partition(":")
     found = _in_module(module_name)
+    if not found:
+        raise UsageError(
+            f"{module_name} has no scenarios: an async function becomes one by @simulate or @simulate_world "
+            "of hydra_sync.testing"
+        )
     if not wanted:
         chosen = found
     elif wanted in found:
@@ -29,8 +34,7 @@ def find_scenarios(spec: str) -> dict[str, Scenario]:
     else:
         chosen = _named(getattr(sys.modules[module_name], wanted, None))
     if not chosen:
-        names = ", ".join(found) or "it has none"
-        raise UsageError(f"there is no scenario {wanted!r} in {module_name}: name one of {names}")
+        raise UsageError(f"there is no scenario {wanted!r} in {module_name}: name one of {', '.join(found)}")
     return {f"{module_name}:{name}": scenario for name, scenario in chosen.items()}
 
 
@@ -56,7 +60,7 @@ def _in_module(name: str) -> dict[str, Scenario]:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise UsageError(f"{name} cannot be imported: {error}") from error
         raise UsageError(f"there is no module {name}, seen from {here}") from error
-    except Exception as error:  # whatever a module of somebody else's does when it is imported
+    except (Exception, SystemExit) as error:  # whatever a module of somebody else's does when it is imported
         raise UsageError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
     found: dict[str, Scenario] = {}
     for value in vars(module).values():

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import hydra_sync
 from hydra_sync.errors import UsageError
+from hydra_sync.testing.campaign.sources import directory_sources, program_sources
+from hydra_sync.testing.plan.checked import build
 from hydra_sync.testing.plan.scenario import Failure, Outcome
 from hydra_sync.version import VERSION
 
@@ -63,13 +64,11 @@ class Verdict:
 
     @classmethod
     def from_json(cls, text: str) -> Verdict:
-        """What `to_json` wrote. `ValueError`, `TypeError` or `KeyError` for anything else."""
-        fields = json.loads(text)
-        if not isinstance(fields, dict):
-            raise TypeError("not a JSON object")
-        failure = fields.pop("failure")
-        kinds = tuple(fields.pop("kinds"))
-        return cls(**fields, kinds=kinds, failure=failure and Failure(**failure))
+        """What `to_json` wrote. `ValueError` or `UsageError` for anything else."""
+        values = json.loads(text)
+        if isinstance(values, dict) and values.get("failure") is not None:
+            values["failure"] = build(Failure, values["failure"])
+        return build(cls, values)
 
 
 class VerdictFile:
@@ -97,37 +96,27 @@ class VerdictFile:
         if whole < len(data):
             with self.path.open("r+b") as file:
                 file.truncate(whole)
-        for number, line in enumerate(data[:whole].decode().splitlines(), start=1):
+        for number, line in enumerate(data[:whole].splitlines(), start=1):
             try:
-                verdict = Verdict.from_json(line)
-            except (ValueError, TypeError, KeyError) as error:
+                verdict = Verdict.from_json(line.decode())
+            except (ValueError, UsageError) as error:
                 raise UsageError(
-                    f"line {number} of {self.path} is not the result of a run ({error}): name another file"
+                    f"line {number} of {self.path} is not the result of a run ({error}): remove that line, "
+                    "or give another --out"
                 ) from error
             self.verdicts[verdict.key] = verdict
 
 
 def code_version(scenario: str = "") -> str:
-    """The release, and a hash over the source files of hydra_sync and of the package that has the scenario, if any.
+    """The release, and a hash over the sources of hydra_sync and of the program that the scenario's module is of.
 
-    So results of code that has been edited since are not taken for results of the code at hand.
+    So results of code that has been edited since are not taken for results of the code at hand. What
+    `program_sources` does not see, such as data files, is not in it.
     """
+    sources = directory_sources("hydra_sync", Path(hydra_sync.__file__).parent)
+    sources |= program_sources(scenario.partition(":")[0])
     digest = blake2b(digest_size=6)
-    for root in (Path(hydra_sync.__file__).parent, *_sources(scenario.partition(":")[0])):
-        for path in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
-            digest.update(f"{path.relative_to(root.parent)}\n".encode())
-            digest.update(path.read_bytes())
+    for name in sorted(sources):
+        digest.update(f"{name}\n".encode())
+        digest.update(sources[name])
     return f"{VERSION}+{digest.hexdigest()}"
-
-
-def _sources(module: str) -> Iterator[Path]:
-    """The directory of the package that a module is in, or the module's own file."""
-    top = module.partition(".")[0]
-    if top in {"", "hydra_sync"}:
-        return
-    package = find_spec(module.rpartition(".")[0] or module)
-    own = find_spec(module)
-    if package is not None and package.submodule_search_locations:
-        yield from (Path(place) for place in package.submodule_search_locations)
-    elif own is not None and own.origin is not None:
-        yield Path(own.origin)

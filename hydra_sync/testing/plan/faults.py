@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
-from types import UnionType
-from typing import ClassVar, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Final, Literal
 
 from hydra_sync.errors import UsageError
+from hydra_sync.testing.plan.checked import build
 from hydra_sync.testing.world.clock import SECOND
 from hydra_sync.testing.world.connections import Farewell
 from hydra_sync.testing.world.operations import Operation, Phase
@@ -75,7 +75,6 @@ class On:
 
 
 Trigger = At | On
-T = TypeVar("T", bound="Fault | At | On")
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,35 +371,5 @@ def _fault(item: object) -> Fault:
     if not isinstance(when, dict) or len(when) != 1 or next(iter(when)) not in _TRIGGERS:
         raise UsageError(f"a fault needs a time or an operation, 'when': {{'At': ...}} or {{'On': ...}}: {item!r}")
     ((trigger, details),) = when.items()
-    values["when"] = _build(_TRIGGERS[trigger], details)
-    return _build(kind, values)
-
-
-def _build(kind: type[T], values: object) -> T:
-    hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]
-    if not isinstance(values, dict):
-        raise UsageError(f"{kind.__name__} has fields {names}, not {values!r}")
-    ready = {name: _tuples(value) for name, value in values.items()}
-    for name, value in ready.items():
-        if name not in names or not _fits(value, hints[name]):
-            raise UsageError(f"{kind.__name__} has no field {name} of value {value!r}")
-    try:
-        return kind(**ready)  # type: ignore[arg-type]  # `_fits` has checked each
-    except TypeError as error:
-        raise UsageError(f"{kind.__name__}: {error}") from error
-
-
-def _tuples(value: object) -> object:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-def _fits(value: object, hint: object) -> bool:
-    origin, options = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return value in options
-    if origin is tuple:
-        return isinstance(value, tuple) and all(_fits(item, options[0]) for item in value)
-    if origin in {UnionType, Union}:
-        return any(_fits(value, option) for option in options)
-    return isinstance(hint, type) and isinstance(value, hint) and not isinstance(value, bool)
+    values["when"] = build(_TRIGGERS[trigger], details)
+    return build(kind, values)

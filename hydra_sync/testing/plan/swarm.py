@@ -15,7 +15,7 @@ from hydra_sync.errors import UsageError
 from hydra_sync.testing.plan import faults as f
 from hydra_sync.testing.plan.atlas import atlas
 from hydra_sync.testing.plan.faults import At, Fault, On, Trigger
-from hydra_sync.testing.plan.scenario import Setup
+from hydra_sync.testing.plan.scenario import SETUP_MAX, Setup
 from hydra_sync.testing.world.clock import MS, SECOND, US, nanoseconds
 from hydra_sync.testing.world.connections import Farewell
 from hydra_sync.testing.world.operations import Operation, Phase
@@ -276,6 +276,10 @@ class Swarm:
         for kind in self.kinds:
             if kind not in KINDS:
                 raise UsageError(f"there is no kind of fault {kind!r}; there are {', '.join(KINDS)}")
+        for name, most in SETUP_MAX.items():
+            for number in getattr(self, name):
+                if type(number) is not int or number > most:
+                    raise UsageError(f"a simulation has whole {name}, {most} at most, not {number!r}")
 
     @classmethod
     def default(cls) -> Swarm:
@@ -297,14 +301,15 @@ class Swarm:
 
     def fixed(self, *, nodes: int | None = None, seconds: int | None = None, operations: int | None = None) -> Swarm:
         """The same, with one value in the place of a range."""
-        if not all(value is None or value >= 1 for value in (nodes, seconds, operations)):
-            raise UsageError("a simulation has at least 1 node, 1 second and 1 operation")
-        return replace(
+        fixed = replace(
             self,
             nodes=self.nodes if nodes is None else (nodes, nodes),
             seconds=self.seconds if seconds is None else (seconds, seconds),
             operations=self.operations if operations is None else (operations, operations),
         )
+        if not all(value is None or value >= 1 for value in (nodes, seconds, operations)):
+            raise UsageError("a simulation has at least 1 node, 1 second and 1 operation")
+        return fixed
 
     @property
     def fault_kinds(self) -> tuple[str, ...]:

@@ -167,6 +167,60 @@ def invoke(*words: str) -> Result:
     return CliRunner().invoke(simulate, words)
 
 
+def test_a_process_that_died_is_told_by_its_last_words(tmp_path: Path) -> None:
+    """On the line that says which seed it was."""
+    done = invoke(f"{TOYS}:sudden", "--seeds", "1:2", "--jobs", "1", "--out", str(tmp_path), "--check-every", "0")
+    assert "sudden 1 failed ProcessDied: the process ended with status 7 and said at last: and thanks\n" in done.output
+
+
+def test_a_seed_that_hangs_is_told_with_its_limit(tmp_path: Path) -> None:
+    """The command that is printed for it ends, too, in the same failure."""
+    words = ("--jobs", "1", "--out", str(tmp_path), "--check-every", "0", "--timeout", "2.5")
+    done = invoke(f"{TOYS}:slow", "--seeds", "1:2", *words)
+    assert f"again:  hydra-sync simulate {TOYS}:slow --seed 1 --timeout 2.5\n" in done.output
+
+
+@pytest.mark.parametrize("scenario", ["slow", "deaf"])
+def test_one_seed_has_a_limit_if_it_is_given_one(tmp_path: Path, scenario: str) -> None:
+    """When it is over, where the program was is told; there is nothing to shrink."""
+    small, html = tmp_path / "small.json", tmp_path / "run.html"
+    words = ("--seed", "1", "--timeout", "0.3", "--shrink", str(small), "--html", str(html))
+    done = invoke(f"{TOYS}:{scenario}", *words)
+    assert done.exit_code == 1
+    assert re.search(r'TimedOut failed at .* within 0.3 s of wall time; it was in File ".*toys.py", line', done.output)
+    assert f"again:  hydra-sync simulate {TOYS}:{scenario} --seed 1 --timeout 0.3\n" in done.output
+    assert not small.exists()
+    assert "TimedOut" in html.read_text()
+    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+    assert invoke(f"{TOYS}:{scenario}", "--seed", "2", "--timeout", "9").exit_code == 0
+
+
+def test_an_interrupted_seed_says_where_it_was() -> None:
+    """In the program, not in what simulates it."""
+    words = python("-m", "simulations", "run", f"{TOYS}:slow", "--seed", "1")
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        assert process.stdout is not None
+        assert "slow, seed 1" in process.stdout.readline()
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert re.match(r"interrupted in toys.py, line \d+\n", process.communicate(timeout=60)[0])
+    assert process.returncode == 130
+
+
+def test_what_no_terminal_can_write_is_escaped() -> None:
+    done = invoke(f"{TOYS}:unwritable")
+    assert done.exit_code == 1
+    assert r"half a character: \ud800" in done.output
+
+
+@pytest.mark.parametrize("option", ["--timeout", "--shrink-time"])
+@pytest.mark.parametrize("number", ["nan", "inf", "1e300", "-1"])
+def test_a_limit_is_a_number(option: str, number: str) -> None:
+    done = invoke(f"{TOYS}:peaceful", "--seeds", "0:1", option, number)
+    assert done.exit_code == 2
+    assert f"Invalid value for '{option}'" in done.output
+
+
 def test_toothless_faults_and_unhit_signals_are_reported(tmp_path: Path) -> None:
     """Faults that never have an effect fail the campaign; a signal does so if it is to be strict."""
     done = invoke(f"{TOYS}:toothless", "--seeds", "0:50", "--jobs", "1", "--out", str(tmp_path))

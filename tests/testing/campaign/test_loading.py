@@ -30,7 +30,8 @@ def test_a_variable_may_hold_several() -> None:
         (f"{HERE}.deeper:x", "no module"),
         (f"{HERE}:nothing", "name one of fragile"),
         (f"{HERE}:Toy", "no scenario"),
-        ("json:x", "has none"),
+        ("json:x", "json has no scenarios: .*@simulate_world"),
+        ("json", "json has no scenarios: .*@simulate_world"),
         ("tests/testing/campaign/toys.py:fragile", "tests.testing.campaign.toys"),
     ],
 )

@@ -49,12 +49,26 @@ def test_a_torn_line_is_cut_off(tmp_path: Path) -> None:
     assert [seed for _, _, seed, _ in VerdictFile(path).verdicts] == [4, 5]
 
 
-@pytest.mark.parametrize("line", ["{}", "[]", "3", "no JSON", '{"a": 1}'])
-def test_another_file_is_refused(tmp_path: Path, line: str) -> None:
+GOOD_LINE = ONE.to_json().encode()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"{}", b"[]", b"3", b"no JSON", b'{"a": 1}', b'"\xff"'),
+        GOOD_LINE.replace(b'"steps": 10', b'"steps": "x"'),
+        GOOD_LINE.replace(b'"virtual_s": 2.5', b'"virtual_s": NaN'),
+        GOOD_LINE.replace(b'"seen": 1', b'"seen": "often"'),
+        GOOD_LINE.replace(b'"time_ns": 5', b'"time_ns": null'),
+        GOOD_LINE.replace(b'["Crash", "Rot"]', b'"Crash"'),
+    ],
+)
+def test_another_file_is_refused(tmp_path: Path, line: bytes) -> None:
     """Before anything is appended to it."""
+    assert line != GOOD_LINE
     path = tmp_path / "diary.txt"
-    path.write_text(f"{ONE.to_json()}\n{line}\n")
-    with pytest.raises(UsageError, match="line 2"):
+    path.write_bytes(GOOD_LINE + b"\n" + line + b"\n")
+    with pytest.raises(UsageError, match=r"line 2 of .*diary.txt .*remove that line, or give another --out"):
         VerdictFile(path)
 
 

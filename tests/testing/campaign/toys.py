@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -183,8 +184,20 @@ async def sudden(world: World, setup: Setup, signals: Counter[str]) -> None:
     """Seed 1 takes its whole process along."""
     await trio.sleep(0.01)
     if world.seed == 1:
-        print("goodbye")
+        print("goodbye\nand thanks")
         raise SystemExit(7)
+
+
+async def deaf(world: World, setup: Setup, signals: Counter[str]) -> None:
+    """Takes for ever twice, and does not hear that its time is over."""
+    with suppress(BaseException):
+        await slow(world, setup, signals)
+    await slow(world, setup, signals)
+
+
+async def unwritable(world: World, setup: Setup, signals: Counter[str]) -> None:
+    """Fails with words that no terminal has characters for."""
+    raise BrokenPromiseError("S4", "half a character: \ud800")
 
 
 def harmless(chance: Stream, nodes: int) -> Plan:
@@ -204,5 +217,7 @@ SCENARIOS: Final[Mapping[str, Toy]] = {
         Toy("by-address", by_address),
         Toy("slow", slow),
         Toy("sudden", sudden),
+        Toy("deaf", deaf),
+        Toy("unwritable", unwritable),
     )
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -67,6 +68,14 @@ def test_wrong_use_is_explained(arguments: tuple[str, ...], why: str) -> None:
     result = run(*arguments)
     assert isinstance(result.exception, UsageError)
     assert why in str(result.exception)
+
+
+@pytest.mark.parametrize("option", ["--latency", "--jitter", "--loss", "--cut-every", "--reset-every", "--for"])
+@pytest.mark.parametrize("number", ["nan", "inf", "1e300"])
+def test_numbers_can_be_counted_with(option: str, number: str) -> None:
+    """Or are refused by the name of the option."""
+    result = run(*PAIR, option, number)
+    assert isinstance(result.exception, click.BadParameter)
 
 
 def test_a_plan_that_waits_for_operations_is_refused(tmp_path: Path) -> None:

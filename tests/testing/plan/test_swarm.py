@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hydra_sync.errors import UsageError
+from hydra_sync.testing import simulate_world
 from hydra_sync.testing.plan import faults as f
 from hydra_sync.testing.plan.atlas import DAMAGE, atlas, victim
 from hydra_sync.testing.plan.faults import FAULT_KINDS, On, plan_from_json, plan_to_json
@@ -59,3 +62,11 @@ def test_what_is_no_damage_stays_in_the_plan() -> None:
 def test_unknown_kinds_are_refused_by_name() -> None:
     with pytest.raises(UsageError, match="no kind of fault 'gremlin'"):
         Swarm(kinds=("gremlin",))
+
+
+@pytest.mark.parametrize("fixed", [{"seconds": 2.5}, {"nodes": 1e9}, {"operations": "many"}, {"nodes": 1_000_000}])
+def test_setups_are_drawn_in_whole_numbers(fixed: dict[str, Any]) -> None:
+    """As a decorator is told, too, when it is given something else."""
+    (name,) = fixed
+    with pytest.raises(UsageError, match=f"a simulation has whole {name}, .* not {next(iter(fixed.values()))!r}"):
+        simulate_world(**fixed)
