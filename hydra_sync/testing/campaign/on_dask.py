@@ -10,10 +10,10 @@ import importlib
 import logging
 import queue
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, Final, TypeVar
 
 from hydra_sync.errors import UsageError
@@ -56,11 +56,16 @@ def call_all_on_dask(
     with ExitStack() as stack:
         cluster: object = address
         if address == LOCAL:
-            with _interrupts_ignored():
-                local = distributed.LocalCluster(
-                    n_workers=jobs, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+            with _interrupts_held_back():
+                cluster = stack.enter_context(
+                    distributed.LocalCluster(
+                        n_workers=jobs,
+                        threads_per_worker=1,
+                        dashboard_address="127.0.0.1:0",  # that of None would be 8787, where others may be
+                        scheduler_kwargs={"dashboard": False},
+                        silence_logs=logging.ERROR,
+                    )
                 )
-            cluster = stack.enter_context(local)
         try:
             client = stack.enter_context(distributed.Client(cluster, timeout=CONNECT_S_MAX))
         except (OSError, ValueError) as error:
@@ -137,16 +142,14 @@ class _Workers:
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Whatever is started in here does not hear Ctrl-C, which is for us: we end it ourselves."""
-    if threading.current_thread() is not threading.main_thread():  # which alone hears of signals
-        yield
-        return
-    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C waits until we are done. Processes that are started in here never hear it: we end them ourselves."""
+    resource_tracker.ensure_running()  # else who starts the first process starts it, and is open to Ctrl-C from then on
+    usual = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
+        signal.pthread_sigmask(signal.SIG_SETMASK, usual)
 
 
 def _chunks(calls: list[Call], cores: int, chunk_max: int) -> Iterator[list[Call]]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import signal
+import socket
 import subprocess
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -104,6 +107,33 @@ def test_a_cluster_that_is_lost_is_told(monkeypatch: pytest.MonkeyPatch, lost: s
         with pytest.raises(UsageError, match=told):
             call_all_on_dask(calls, cluster.scheduler_address, 1, lose_all, chunk_max=1)
     assert answers == [Answer(7)]
+
+
+def test_a_local_cluster_takes_nobodys_port() -> None:
+    """Dask's usual one may be taken, and Dask would warn of it."""
+    answers: list[Answer] = []
+    with ExitStack() as stack:
+        with suppress(OSError):  # else somebody has it already
+            stack.enter_context(socket.create_server(("127.0.0.1", 8787)))
+        call_all_on_dask([Call(f"{CALLS}:echo", {"value": 7}, 60)], LOCAL, 1, lambda _, answer: answers.append(answer))
+    assert answers == [Answer(7)]
+
+
+def test_ctrl_c_is_heard_while_a_cluster_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes out when the cluster is there, and ends it."""
+    said: list[str] = []
+
+    def start(**_: object) -> ExitStack:
+        signal.raise_signal(signal.SIGINT)
+        said.append("started")
+        cluster = ExitStack()
+        cluster.callback(said.append, "ended")
+        return cluster
+
+    monkeypatch.setattr("distributed.LocalCluster", start)
+    with pytest.raises(KeyboardInterrupt):
+        call_all_on_dask([], LOCAL, 1, print)
+    assert said == ["started", "ended"]
 
 
 def test_ctrl_c_keeps_what_a_cluster_has_done(tmp_path: Path) -> None:
