@@ -118,13 +118,20 @@ class _Workers:
                 self._client.wait_for_workers(1, timeout=QUIET_S)
             except TimeoutError as error:
                 if time.monotonic() > deadline:
-                    raise UsageError(
-                        f"the Dask scheduler at {self._address} has no workers: start some (dask worker "
-                        f"{self._address}), with hydra-sync and the modules of the scenarios installed in the same "
-                        "version; the same command goes on from there"
-                    ) from error
+                    raise UsageError(f"{self._no_workers()}; the same command goes on from there") from error
             else:
                 return
+
+    def _no_workers(self) -> str:
+        """What is wrong, and what to do about it."""
+        if self._address == LOCAL:
+            return (
+                f"no worker of the local Dask cluster started within {WORKERS_S_MAX} s: let the machine have less to do"
+            )
+        return (
+            f"the Dask scheduler at {self._address} has no workers: start some (dask worker {self._address}), "
+            "with hydra-sync and the modules of the scenarios installed in the same version"
+        )
 
     def _wait(self, ask: Callable[..., T]) -> T:
         """What we are told in the end."""
