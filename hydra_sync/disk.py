@@ -67,7 +67,10 @@ class Disk(Protocol):
         """Names in a directory, sorted. `FileNotFoundError` if there is no such directory."""
 
     async def make_dir(self, path: Path) -> None:
-        """Make a directory and its parents; nothing happens where it exists."""
+        """Make a directory and its parents; nothing happens where it exists.
+
+        Durable after `sync_dir` of its parent, and of the parent of each parent that was made with it.
+        """
 
     async def rename(self, source: Path, target: Path) -> None:
         """Replace ``target`` atomically. Durable after `sync_dir` of the parent."""
@@ -76,7 +79,10 @@ class Disk(Protocol):
         """Remove a file. Durable after `sync_dir` of the parent."""
 
     async def sync_dir(self, path: Path) -> None:
-        """Return when creations, renames and removals in this directory are durable."""
+        """Return when creations, renames and removals in this directory are durable.
+
+        That is, the names in it: the directory's own name is its parent's, which is to be synced for it, too.
+        """
 
     async def lock(self, path: Path, holder: str) -> Lock:
         """Lock the file for this process, creating it, and leave ``holder`` in it for others to read.

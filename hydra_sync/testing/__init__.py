@@ -37,8 +37,13 @@ A program that is to be simulated
 - keeps its files on a `hydra_sync.disk.Disk` that it is given (`Host.disk`);
 - starts no threads, and never iterates over a set.
 
-Tripwires fail the world with a clear error where a program does otherwise. This one asks a server
-for squares; the network is partitioned, then the server loses its power:
+Tripwires fail the world with a clear error where a program takes time, randomness, threads, sockets or
+files from elsewhere. They do not see what C code does by itself, what installed packages have imported
+before (``from time import time``; in your own modules it is seen), functions that are kept elsewhere than
+in a module's globals, and what differs from process to process, such as the order of sets: that is why
+campaigns run some seeds twice.
+
+This program asks a server for squares; the network is partitioned, then the server loses its power:
 
 >>> import trio
 >>> from contextlib import suppress

@@ -136,7 +136,7 @@ function wordsOf(row) {
     case "seq": return `${first} ${second}`;
     case "fault": return first; // it is marked as trouble, and the lane is narrow
     case "fail": return row.kind;
-    case "disk": return `disk: ${row.data[1]} lost, ${row.data[3]} torn`;
+    case "disk": return `disk: ${row.data[1]} lost, ${row.data[3]} torn, ${row.data[4]} names lost`;
     default: return [row.kind, ...row.data].join(" ");
   }
 }

@@ -1,7 +1,7 @@
 """What happened, row by row, and one digest over all of it. No I/O.
 
 Two runs are the same if their digests are: rows hold the hashes of every message and of every
-byte that became durable, and the order in which tasks ran goes into the digest between them.
+byte that became durable; when tasks ran, and in which order, goes into the digest between them.
 """
 
 from __future__ import annotations
@@ -72,8 +72,9 @@ class Trace:
         return n
 
     def decided(self, order: list[int]) -> None:
-        """Let the digest cover the order in which a batch of tasks runs."""
+        """Let the digest cover when a batch of tasks runs, and in which order. The list is ours from now on."""
         if not self._closed:
+            order.append(self._clock.now_ns)
             self._unhashed.append(order)
 
     @property

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
-__all__ = ["about", "die", "echo", "fail", "orphan", "sleep"]
+__all__ = ["about", "die", "echo", "fail", "loop", "orphan", "sleep"]
 
 
 def echo(value: object) -> object:
@@ -25,6 +26,13 @@ def fail() -> None:
 
 def sleep() -> None:
     time.sleep(600)
+
+
+def loop(tell: str) -> None:
+    """Work for ever, and tell a file which process does."""
+    Path(tell).write_text(f"{os.getpid()}\n", encoding="ascii")
+    while True:
+        pass
 
 
 def die() -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import signal
+import socket
 import subprocess
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -53,6 +56,7 @@ def test_a_scheduler_without_workers_is_told(monkeypatch: pytest.MonkeyPatch) ->
     """It may wait for them a while, and not for ever."""
     distributed = importlib.import_module("distributed")
     monkeypatch.setattr("hydra_sync.testing.campaign.on_dask.WORKERS_S_MAX", 0.5)
+    monkeypatch.setattr("hydra_sync.testing.campaign.on_dask.QUIET_S", 0.2)
     calls = [Call(f"{CALLS}:echo", {"value": 7}, 60)]
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster,
@@ -71,6 +75,65 @@ def test_calls_that_kill_their_worker_are_answered() -> None:
     call_all_on_dask(calls, LOCAL, 1, lambda call, answer: answers.update({call.function: answer}), chunk_max=1)
     assert answers[f"{CALLS}:echo"] == Answer(7)
     assert answers[f"{CALLS}:orphan"].error == "KilledWorker"
+
+
+def test_workers_that_were_given_up_are_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask does not: where a killed worker is not back in time (here, at once), it forgets about it."""
+    monkeypatch.setattr("hydra_sync.testing.campaign.on_dask.QUIET_S", 0.2)
+    answers: list[Answer] = []
+    settings = {"distributed.deploy.lost-worker-timeout": "10ms", "distributed.scheduler.allowed-failures": 1}
+    with importlib.import_module("dask").config.set(settings):
+        call_all_on_dask([Call(f"{CALLS}:orphan", {}, 60)], LOCAL, 1, lambda _, answer: answers.append(answer))
+    assert [answer.error for answer in answers] == ["KilledWorker"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "told"),
+    [("workers", "has no workers: start some"), ("scheduler", "is gone")],
+)
+def test_a_cluster_that_is_lost_is_told(monkeypatch: pytest.MonkeyPatch, lost: str, told: str) -> None:
+    """Its workers or its scheduler: nobody waits for ever, and what was done is kept."""
+    distributed = importlib.import_module("distributed")
+    monkeypatch.setattr("hydra_sync.testing.campaign.on_dask.WORKERS_S_MAX", 0.5)
+    monkeypatch.setattr("hydra_sync.testing.campaign.on_dask.QUIET_S", 0.2)
+    answers: list[Answer] = []
+    calls = [Call(f"{CALLS}:echo", {"value": 7}, 60), Call(f"{CALLS}:sleep", {}, 60)]
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
+
+        def lose_all(call: Call, answer: Answer) -> None:
+            answers.append(answer)
+            cluster.close() if lost == "scheduler" else cluster.scale(0)
+
+        with pytest.raises(UsageError, match=told):
+            call_all_on_dask(calls, cluster.scheduler_address, 1, lose_all, chunk_max=1)
+    assert answers == [Answer(7)]
+
+
+def test_a_local_cluster_takes_nobodys_port() -> None:
+    """Dask's usual one may be taken, and Dask would warn of it."""
+    answers: list[Answer] = []
+    with ExitStack() as stack:
+        with suppress(OSError):  # else somebody has it already
+            stack.enter_context(socket.create_server(("127.0.0.1", 8787)))
+        call_all_on_dask([Call(f"{CALLS}:echo", {"value": 7}, 60)], LOCAL, 1, lambda _, answer: answers.append(answer))
+    assert answers == [Answer(7)]
+
+
+def test_ctrl_c_is_heard_while_a_cluster_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes out when the cluster is there, and ends it."""
+    said: list[str] = []
+
+    def start(**_: object) -> ExitStack:
+        signal.raise_signal(signal.SIGINT)
+        said.append("started")
+        cluster = ExitStack()
+        cluster.callback(said.append, "ended")
+        return cluster
+
+    monkeypatch.setattr("distributed.LocalCluster", start)
+    with pytest.raises(KeyboardInterrupt):
+        call_all_on_dask([], LOCAL, 1, print)
+    assert said == ["started", "ended"]
 
 
 def test_ctrl_c_keeps_what_a_cluster_has_done(tmp_path: Path) -> None:

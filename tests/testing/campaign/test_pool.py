@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
 from hydra_sync.testing.campaign.pool import Answer, Call, call_all, call_chunk
@@ -52,6 +59,26 @@ def test_the_environment_is_the_same_for_all_but_those_who_ask(monkeypatch: pyte
     assert usual.value == again.value
     assert usual.value | {"pid": 0} == {"pid": 0, "PYTHONHASHSEED": "0", "PYTHONMALLOC": None}  # type: ignore[operator]
     assert other.value | {"pid": 0} == {"pid": 0, "PYTHONHASHSEED": "9", "PYTHONMALLOC": "malloc"}  # type: ignore[operator]
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux tells a process when another one ends")
+def test_processes_end_with_whoever_started_them(tmp_path: Path) -> None:
+    """Even if that one was killed and could say nothing, and they are busy."""
+    told = tmp_path / "pid"
+    program = (
+        "from hydra_sync.testing.campaign.pool import Call, call_chunk\n"
+        f"call_chunk([Call('{HERE}:loop', {{'tell': {str(told)!r}}}, 60)])"
+    )
+    deadline = time.monotonic() + 60
+    with subprocess.Popen([sys.executable, "-c", program]) as starter:
+        while not (told.exists() and told.read_text().endswith("\n")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        worker = os.pidfd_open(int(told.read_text()))
+        starter.kill()
+    try:
+        assert select.select([worker], [], [], 10)[0], "it still works for nobody"
+    finally:
+        os.close(worker)
 
 
 def test_there_are_as_many_processes_as_jobs() -> None:

@@ -184,3 +184,10 @@ def test_hostile_rows_are_text(browser: Browser) -> None:
 def test_an_unrecorded_run_says_so(browser: Browser) -> None:
     """Instead of an empty diagram."""
     assert "not recorded" in status(browser.page(outcome_of([])))
+
+
+def test_what_a_crash_took_from_a_disk_is_said(browser: Browser) -> None:
+    """Writes, and names of files and directories."""
+    rows = rows_of((1, "n0", "disk", -1, ("lost", 1, 0, 2, 3, 0, "f1")))
+    page = browser.page(outcome_of(rows), script="document.title = labelOf(rows[0]);")
+    assert "<title>disk: 1 lost, 2 torn, 3 names lost</title>" in page

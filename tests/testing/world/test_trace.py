@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from hydra_sync.testing import Trace
+import trio
+
+from hydra_sync.testing import Trace, World
 
 
 def test_the_digest_covers_rows_and_decisions() -> None:
@@ -32,6 +34,18 @@ def test_the_digest_covers_rows_and_decisions() -> None:
     ]
     assert len(dict.fromkeys(digests)) == len(digests)
     assert digest("a", "close", "b", "1") == digest("a")
+
+
+def test_the_digest_covers_when_a_batch_runs() -> None:
+    """A run that lasts longer is another run, even if it writes no row."""
+
+    def digest(sleep_s: float) -> str:
+        async def scenario(world: World) -> None:
+            await trio.sleep(sleep_s)
+
+        return World(seed=1).run(scenario).digest
+
+    assert digest(0.001) == digest(0.001) != digest(0.002)
 
 
 def test_checkpoints_show_where_two_runs_part() -> None:
