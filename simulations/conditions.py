@@ -230,6 +230,6 @@ def read_latencies(path: Path) -> tuple[tuple[float, ...], ...]:
 def _lines(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
     return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]

@@ -15,6 +15,7 @@ from typing import Final, cast
 import click
 
 from hydra_sync.cli.campaigning import SEEDS
+from hydra_sync.cli.options import TIME_S_MAX, FiniteRange
 from hydra_sync.cli.progress import long_progress, time_left
 from hydra_sync.errors import UsageError
 from hydra_sync.testing.campaign.on_dask import call_all_on_dask
@@ -59,7 +60,15 @@ COLUMNS: Final = (*Conditions().row(), "seed", *(item.name for item in fields(Me
 @click.option("--out", metavar="FILE.csv", type=_OUTPUT, required=True, help="The table: one row a seed.")
 @click.option("--plot", "plot_file", metavar="FILE.svg|png|pdf", type=_OUTPUT, help="Draw it over the first --sweep.")
 @click.option("--jobs", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Processes; one a core.")
-@click.option("--timeout", "timeout_s", metavar="SECONDS", default=3600.0, show_default=True, help="Wall time a seed.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SECONDS",
+    type=FiniteRange(0, TIME_S_MAX, min_open=True),
+    default=3600.0,
+    show_default=True,
+    help="Wall time a seed.",
+)
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, or `local`.")
 def measure(
     sweeps: Sequence[str],
@@ -88,6 +97,7 @@ def measure(
     if plot_file is not None:
         _need_plot(plot_file)
     parsed = [parse_sweep(text) for text in sweeps]
+    _need_once([text.partition("=")[0] for text in (*sweeps, *settings)])
     cells = list(grid(_set(settings, topology, latency_matrix), parse_values("nodes", nodes), parsed))
     calls = [_call(cell, seed, timeout_s) for cell in cells for seed in seeds]
     began_s = time.perf_counter()
@@ -101,6 +111,12 @@ def measure(
         click.echo(f"the first that failed: {failed[0]['error']}")
         click.echo(f"  again:  {_again(failed[0], latency_matrix, out)}")
         raise SystemExit(1)
+
+
+def _need_once(names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"{name} is given more than once: one --sweep or one --set says what it is")
 
 
 def _set(settings: Sequence[str], topology: str, latency_matrix: Path | None) -> dict[str, object]:

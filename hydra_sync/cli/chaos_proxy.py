@@ -110,7 +110,7 @@ def chaos_proxy(
     trouble = Trouble(int(cut_every * SECOND), int(cut_for * SECOND), int(reset_every * SECOND))
     proxy = ChaosProxy(
         [*_paired(listen, target), *map(Route.parse, route)],
-        plan_from_json(plan.read_text("utf-8")) if plan is not None else (),
+        plan_from_json(plan.read_bytes()) if plan is not None else (),
         seed=seed,
         shape=shape,
         trouble=trouble,

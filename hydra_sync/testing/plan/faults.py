@@ -351,7 +351,7 @@ def plan_to_json(plan: Iterable[Fault]) -> str:
     return "[\n" + ",\n".join(lines) + "\n]"
 
 
-def plan_from_json(text: str) -> Plan:
+def plan_from_json(text: str | bytes) -> Plan:
     """What `plan_to_json` wrote. `UsageError` for anything else, naming the fault that is wrong."""
     try:
         items = json.loads(text)

@@ -131,6 +131,23 @@ def test_a_condition_has_a_range(text: str) -> None:
         parse_sweep(text)
 
 
+@pytest.mark.parametrize(
+    "words", ["--sweep loss=0,0.1 --sweep loss=0.2", "--sweep loss=0,0.1 --set loss=0.2", "--set rate=1 --set rate=2"]
+)
+def test_a_condition_is_given_once(words: str, tmp_path: Path) -> None:
+    """Of two values for one of them, one would be left out without a word."""
+    result = CliRunner().invoke(command, [*words.split(), "--out", str(tmp_path / "table.csv")])
+    assert isinstance(result.exception, UsageError)
+    assert "is given more than once" in str(result.exception)
+
+
+def test_a_matrix_is_text(tmp_path: Path) -> None:
+    """Whatever else it is, it is named."""
+    (tmp_path / "matrix.csv").write_bytes(b"\xff")
+    with pytest.raises(UsageError, match=r"matrix\.csv cannot be read"):
+        read_latencies(tmp_path / "matrix.csv")
+
+
 def test_one_node_does_not_write() -> None:
     """As many write as the table says: whoever asks for more than there are beside the one that is away is told."""
     assert [cell.writers for cell in grid({}, [2, 3, 9], [])] == [1, 2, 3]

@@ -83,3 +83,11 @@ def test_a_plan_that_waits_for_operations_is_refused(tmp_path: Path) -> None:
     result = run(*PAIR, "--plan", write_plan(tmp_path, Cut(On("client", "send"), "client", "server")))
     assert isinstance(result.exception, UsageError)
     assert "give it a time" in str(result.exception)
+
+
+def test_a_plan_is_text(tmp_path: Path) -> None:
+    """And anything else no plan."""
+    (tmp_path / "plan.json").write_bytes(b"[\xff]")
+    result = run(*PAIR, "--plan", str(tmp_path / "plan.json"))
+    assert isinstance(result.exception, UsageError)
+    assert "a fault plan is a JSON array" in str(result.exception)
