@@ -112,7 +112,7 @@ def campaign_json(
         "good": not tally.complaints,
         "complaints": tally.complaints,
         "remarks": tally.remarks,
-        "code": sorted(tally.codes),
+        "code": sorted(set().union(*tally.codes.values())),
         "scenarios": list(campaign.scenarios),
         "seeds": [campaign.seeds.start, campaign.seeds.stop],
         "runs": tally.runs,

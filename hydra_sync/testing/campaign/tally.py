@@ -59,14 +59,15 @@ class Tally:
         self.checked = 0
         self.differing: list[tuple[Verdict, Verdict]] = []
         """Runs that came out differently in another process."""
-        self.codes: set[str] = set()
+        self.codes: dict[str, set[str]] = {}
+        """The versions of the code that each scenario ran on. Scenarios of different modules are different code."""
         self._strict = strict
         self._drawn = drawn
         self._unpaired: dict[tuple[str, str, int], Verdict] = {}
 
     def add(self, verdict: Verdict) -> None:
         """Count one more verdict. Those of other environments are compared, and else not counted."""
-        self.codes.add(verdict.code)
+        self.codes.setdefault(verdict.scenario, set()).add(verdict.code)
         self._compare(verdict)
         if verdict.environment != USUAL:
             self.second_runs += 1
@@ -119,7 +120,7 @@ class Tally:
         words += [f"{kind} was in none of {runs:,} plans" for kind, runs in self.missing.items() if runs >= enough]
         if self._strict:
             words += [f"the signal {name!r} was never hit" for name in self.unhit]
-        if len(self.codes) > 1:
+        if any(len(codes) > 1 for codes in self.codes.values()):
             words.append("the code was changed meanwhile: start again, to have one verdict on one version")
         return words
 

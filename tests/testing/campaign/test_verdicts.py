@@ -168,3 +168,8 @@ def test_bugs_come_with_their_shortest_run_first() -> None:
 def test_code_that_changes_meanwhile_is_no_verdict() -> None:
     """Half of the seeds would be about another program."""
     assert "code" in tally_of(GOOD, replace(GOOD, seed=9, code="v2")).complaints[0]
+
+
+def test_scenarios_of_several_modules_are_several_programs() -> None:
+    """Each of its own version, and none of them changed."""
+    assert not tally_of(GOOD, replace(GOOD, scenario="other:s", code="v2")).complaints
