@@ -160,7 +160,7 @@ def grid(
     for count in nodes:
         for changes in product(*axes):
             chosen = {"nodes": count, "writers": min(WRITERS, count - 1), **settings, **dict(changes)}
-            cell = Conditions(**chosen)  # type: ignore[arg-type]
+            cell = Conditions(**chosen)  # type: ignore[arg-type]  # names and values have passed `_RANGES`
             if cell.writers >= cell.nodes:
                 raise UsageError(
                     f"writers cannot be {cell.writers} of {cell.nodes} nodes: they are from 1 to {cell.nodes - 1}, "

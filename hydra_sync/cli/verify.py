@@ -23,7 +23,15 @@ from hydra_sync.errors import FormatError, StoreError, UsageError
 from hydra_sync.identity import MemberKey, NetworkId, network_id
 from hydra_sync.limits import HASH_BYTES, RECORD_BYTES_MAX
 from hydra_sync.ranges import SeqRange
-from hydra_sync.store import Finding, VerifyReport, read_manifest, read_proofs, verify_log, verify_segment
+from hydra_sync.store import (
+    Finding,
+    VerifyReport,
+    fork_positions,
+    read_manifest,
+    read_proofs,
+    verify_log,
+    verify_segment,
+)
 from hydra_sync.store.faults import translated
 from hydra_sync.store.layout import LOCK, LOGS, LogPlace, segment_seqs
 
@@ -144,8 +152,7 @@ async def _verify_store(path: Path, log: str | None, known: _Known) -> Checked:
         if wanted not in authors:
             raise UsageError(f"the store in {path} has no log of {log!r}")
         authors = [wanted]
-    for proof in await read_proofs(disk, path, manifest.network):
-        checked.forked[proof.log] = proof.verify(manifest.network).seq
+    checked.forked = fork_positions(manifest.network, await read_proofs(disk, path, manifest.network))
     for author in authors:
         place = LogPlace(path, manifest.network, author)
         checked.add(author, known.name(author), await _verify_log(disk, place, known.name(author)))

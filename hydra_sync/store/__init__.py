@@ -25,7 +25,7 @@ from hydra_sync.store.directory import create_store, read_manifest, write_manife
 from hydra_sync.store.log import Log
 from hydra_sync.store.manifest import Manifest
 from hydra_sync.store.opening import Cut, OpeningReport
-from hydra_sync.store.proofs import own_log_forked, read_proofs
+from hydra_sync.store.proofs import fork_positions, own_log_forked, read_proofs
 from hydra_sync.store.remaking import give_up, move_aside, remake_store
 from hydra_sync.store.standing_file import read_standing, write_standing
 from hydra_sync.store.store import Store, open_store
@@ -43,6 +43,7 @@ __all__ = [
     "VerifyReport",
     "create_store",
     "first_event",
+    "fork_positions",
     "give_up",
     "move_aside",
     "open_store",

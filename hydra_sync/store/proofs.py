@@ -5,18 +5,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from hydra_sync.disk import Disk
 from hydra_sync.errors import FormatError
 from hydra_sync.fork import ForkProof, decode_proof, encode_proof
-from hydra_sync.identity import NetworkId
+from hydra_sync.identity import MemberKey, NetworkId
 from hydra_sync.limits import EVIDENCE_BYTES_MAX
 from hydra_sync.store.faults import translated
 from hydra_sync.store.files import read_file, replace_file
 from hydra_sync.store.layout import FORKS
 
-__all__ = ["own_log_forked", "read_proofs", "write_proof"]
+__all__ = ["fork_positions", "own_log_forked", "read_proofs", "write_proof"]
 
 _BYTES_MAX = EVIDENCE_BYTES_MAX + 1024
 
@@ -27,6 +28,15 @@ def own_log_forked(seq: int) -> str:
         f"this node's own log is forked at seq {seq}, proven: its key has signed two histories. "
         "Somebody else has the key, or the disk lied; this member can append no more in this network"
     )
+
+
+def fork_positions(network: NetworkId, proofs: Iterable[ForkProof]) -> dict[MemberKey, int]:
+    """From which seq on each log is forked that these proofs are of."""
+    positions: dict[MemberKey, int] = {}
+    for proof in proofs:
+        seq = proof.verify(network).seq
+        positions[proof.log] = min(seq, positions.get(proof.log, seq))
+    return positions
 
 
 async def read_proofs(disk: Disk, path: Path, network: NetworkId) -> list[ForkProof]:

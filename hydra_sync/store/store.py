@@ -24,7 +24,7 @@ from hydra_sync.store.layout import LOCK, LOGS, QUARANTINE, LogPlace
 from hydra_sync.store.log import Log, open_log
 from hydra_sync.store.manifest import Manifest
 from hydra_sync.store.opening import Loss, OpeningReport
-from hydra_sync.store.proofs import read_proofs
+from hydra_sync.store.proofs import fork_positions, read_proofs
 from hydra_sync.store.standing_file import GONE, StandingFile
 from hydra_sync.tasks import open_tasks
 
@@ -45,6 +45,7 @@ class Store:
     ) -> None:
         self.checkpoint = checkpoint
         """The event that our own log is to begin with, before the application appends any."""
+        self._forked_at = fork_positions(directory.manifest.network, proofs)
         self.proofs = proofs
         """Of forks, as they were kept when the store was opened."""
         self.logs = logs
@@ -113,9 +114,7 @@ class Store:
 
     def forked_at(self, member: MemberKey) -> int | None:
         """From which seq on a log is forked, as the proof shows that was kept when the store was opened, if any."""
-        network = self.manifest.network
-        seqs = [proof.verify(network).seq for proof in self.proofs if proof.log == member]
-        return min(seqs, default=None)
+        return self._forked_at.get(member)
 
     def warnings(self, alias: Callable[[MemberKey], str]) -> tuple[str, ...]:
         """What people should know about the state of this store, in sentences; ``alias`` names members."""
@@ -168,6 +167,7 @@ async def open_store(
                 read_only=read_only,
                 before_loss=partial(_remember, standings[member], is_own),
             )
+        # By what is on the disk: so a crash in the midst of this leaves no other log out.
         if standings[manifest.member].standing.why == GONE and not read_only:
             for standing in standings.values():  # whatever took our own log may have taken any of the others
                 await standing.forget("this node's own log was gone from the disk")

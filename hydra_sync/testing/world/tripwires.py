@@ -24,9 +24,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from hydra_sync.testing.places import is_installed
 from hydra_sync.testing.world import _trio_internals as internals
 from hydra_sync.testing.world.dates import DATES, guarded_date
 from hydra_sync.testing.world.incarnation import current_incarnation
@@ -155,8 +157,7 @@ def _exchange_imported(twins: Iterable[tuple[object, object]]) -> None:
 @functools.cache
 def _is_the_users(module: str, file: str | None) -> bool:
     """Neither Python's, nor ours, nor installed."""
-    installed = file is not None and ("site-packages" in file or "dist-packages" in file)
-    return not installed and module.partition(".")[0] not in _NOT_THE_USERS
+    return not (file is not None and is_installed(Path(file))) and module.partition(".")[0] not in _NOT_THE_USERS
 
 
 def _hang_unseeded(undo: ExitStack, trip: Callable[[], None]) -> None:
