@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -183,6 +184,14 @@ class Process:
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
+
+    def copy_store(self, store: str, copy: str) -> None:
+        """What a snapshot of the disk would hold: the process stands still while its files are copied."""
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)  # each of its threads
+        shutil.copytree(store, copy)
+        self._process.send_signal(signal.SIGCONT)
+        (Path(copy) / "LOCK").unlink()
 
     def wait(self) -> int:
         """The exit code; the lines that were not waited for are in ``seen`` after this."""

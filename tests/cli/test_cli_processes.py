@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 from pathlib import Path
 
@@ -56,8 +55,7 @@ def test_the_older_of_two_processes_ends(
     nodes["carol"].write("of the older\n")
     nodes["carol"].until("appended 1")
 
-    shutil.copytree("carol", "again")
-    Path("again/LOCK").unlink()
+    nodes["carol"].copy_store("carol", "again")
     younger = start("run", "--config", "again.toml", "--stdin", "--replicas", "2")
     younger.write("of the younger\n")
     younger.until("appended 3")

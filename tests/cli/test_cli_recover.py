@@ -95,8 +95,7 @@ def test_a_lost_store_is_recovered(cli: Cli, start: Start, trio_home: Path) -> N
     for name in ("alice", "bob"):
         assert values(cli, name, "carol") == ["one", "two", "three", "four"]
 
-    shutil.copytree("carol", "twin")
-    (Path("twin") / "LOCK").unlink()
+    carol.copy_store("carol", "twin")
     twin = start("run", *of("carol"), "--persistence-dir", "twin", "--listen", "127.0.0.1:0", "--stdin")
     twin.write("of the younger\n")
     twin.until("appended 8")
