@@ -9,7 +9,7 @@ from hydra_sync.errors import OrphanedError
 from hydra_sync.testing import MS, SECOND
 from hydra_sync.testing.cluster.cluster import Cluster
 from hydra_sync.testing.cluster.hostile import knock, stale_epochs
-from hydra_sync.testing.plan.faults import At, Crash, FullDisk, LyingSync, On, Pause, Wipe
+from hydra_sync.testing.plan.faults import At, Crash, DiskError, FullDisk, LyingSync, On, Pause, Wipe
 from hydra_sync.testing.plan.swarm import Swarm
 from hydra_sync.testing.simulate import simulate
 from simulations.agreement.telling import heal, part
@@ -21,6 +21,7 @@ __all__ = [
     "breaker_is_not_courted",
     "delivered_and_restarted",
     "crowd_after_a_pause",
+    "disk_fails_under_an_append",
     "later_epoch_as_long_as_ours",
     "orphans_are_told_at_once",
     "promise_waits_for_room",
@@ -206,5 +207,18 @@ async def promise_waits_for_room(cluster: Cluster) -> None:
     assert cluster.node("n0") is not None
     assert not (await cluster.member("n1").wait_open()).status().start.ready
     await (await cluster.member("n1").wait_open()).wait_started()
+    await cluster.settle(core=cluster.aliases)
+    cluster.check_all()
+
+
+@simulate(nodes=2, swarm=CALM, features=FEATURES, restart="prove")
+async def disk_fails_under_an_append(cluster: Cluster) -> None:
+    """A node whose disk fails while its first events are written says that the disk failed, and nothing else.
+
+    Found by `pair`, seed 2053: the events became durable when the node had ended, which wanted to look at them.
+    """
+    cluster.inject([DiskError(At(0), "n0", "sync_dir", subject="*/store")])  # when it ends to be founding
+    await cluster.run_for(0.006)
+    cluster.start_writing("n0")
     await cluster.settle(core=cluster.aliases)
     cluster.check_all()

@@ -119,6 +119,7 @@ class Engine:
         self._persists: deque[Persist | EndFounding | KeepProof] = deque()
         self._persist_due = Flag()
         self._nursery: trio.Nursery | None = None
+        """For what is begun while this node runs; the store's tasks outlive it."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled. Raises `StoreError` when the disk fails: the node must stop."""
@@ -134,6 +135,10 @@ class Engine:
             nursery.start_soon(self._begin)
             nursery.start_soon(self._tick)
             task_status.started()
+            try:
+                await trio.sleep_forever()
+            finally:  # what becomes durable from now on is looked at by the next node
+                self._nursery = None
 
     async def carry(self, stream: trio.abc.Stream, peer: MemberKey, *, dialed: bool) -> bool:
         """Run a session on ``stream`` until it ends; says whether it came as far as tips, and no fault ended it."""
@@ -223,8 +228,8 @@ class Engine:
                 self._take_notice(effect)
 
     def _start_soon(self, act: Callable[[_E], Awaitable[None]], effect: _E) -> None:
-        assert self._nursery is not None
-        self._nursery.start_soon(act, effect)
+        if self._nursery is not None:
+            self._nursery.start_soon(act, effect)
 
     def _read(self, link: Link, read: Read) -> None:
         """Read for a peer: at once what is in memory, as new events are; the rest is the link's to wait for."""

@@ -44,6 +44,10 @@ def test_orphans_are_told_at_once() -> None:
     assert found.orphans_are_told_at_once.run(0).failure is None
 
 
+def test_disk_fails_under_an_append() -> None:
+    assert all(found.disk_fails_under_an_append.run(seed).failure is None for seed in range(10))
+
+
 def test_promise_waits_for_room() -> None:
     assert found.promise_waits_for_room.run(0).failure is None
 
