@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from hydra_sync.epoch import answers_needed
 from hydra_sync.testing.cluster.cluster import Cluster
 from hydra_sync.testing.cluster.hostile import PROGRAMS
-from hydra_sync.testing.plan.swarm import DAMAGING, Swarm
+from hydra_sync.testing.plan.swarm import DAMAGING, SURVIVABLE, Swarm
 from hydra_sync.testing.signals import sometimes
 from hydra_sync.testing.simulate import simulate
 from simulations.invariants import FEATURES
 
-__all__ = ["behind", "damage", "hostile", "quiet", "swarm"]
+__all__ = ["behind", "damage", "founding", "hostile", "pair", "quiet", "swarm"]
 
 _all_sound = sometimes("a plan with damage leaves all members sound", cluster=True)
 _two_hostile = sometimes("two members are hostile at once", cluster=True)
 
 DAMAGED: Final = Swarm(seconds=(5, 20), operations=(10, 40), kinds=("crash", "one_way", *DAMAGING), each=(1, 2))
 LATE: Final = Swarm(nodes=(3, 5), seconds=(2, 10), operations=(5, 20), each=(1, 2), on_ppm=250_000)
+# A replica's torn tail may be one that was durable: with another's lost disk, that is one loss too many for so few.
+WHOLE: Final = tuple(kind for kind in SURVIVABLE if kind != "torn")
+FEW: Final = Swarm(seconds=(1, 4), operations=(5, 20), kinds=(*WHOLE, "wipe"), on_ppm=250_000, damaged_max=1)
 ATTACKED: Final = Swarm(nodes=(4, 6), seconds=(5, 20), operations=(10, 40), each=(1, 2), on_ppm=150_000)
 
 
@@ -29,6 +33,26 @@ async def swarm(cluster: Cluster) -> None:
     async with cluster.faults():
         await cluster.run_for()
     await cluster.settle()
+    cluster.check_all()
+
+
+@simulate(swarm=replace(FEW, nodes=(2, 5)), features=FEATURES, restart="prove", founding=True)
+async def founding(cluster: Cluster) -> None:
+    """Everything goes wrong while the network is being founded, and a disk may be lost: it is founded all the same."""
+    cluster.start_chatter()
+    async with cluster.faults():
+        await cluster.run_for()
+    await cluster.settle(core=cluster.aliases)
+    cluster.check_all()
+
+
+@simulate(swarm=replace(FEW, nodes=(2, 2), seconds=(5, 20)).also("restore"), features=FEATURES, restart="prove")
+async def pair(cluster: Cluster) -> None:
+    """Of two members one may lose its disk, or go back to a backup: the other is all that it has."""
+    cluster.start_chatter()
+    async with cluster.faults():
+        await cluster.run_for()
+    await cluster.settle(core=cluster.aliases)
     cluster.check_all()
 
 

@@ -125,12 +125,14 @@ def simulate(
     invariants: Iterable[type[Invariant]] = INVARIANTS,
     features: Iterable[str] = (),
     restart: Restart = "trust-disk",
+    founding: bool = False,
 ) -> Callable[[ClusterTest], Simulation]:
     """Make an async function that takes a `Cluster` a scenario, and a pytest test that runs ``seeds`` of them.
 
     ``nodes``, ``seconds`` and ``operations`` take the place of what the swarm would draw. Marks for
-    pytest stand below this decorator. ``restart`` is what all members are configured with. With the plugin,
-    ``--sim-seeds`` and ``--sim-seed`` choose others.
+    pytest stand below this decorator. ``restart`` is what all members are configured with; where they prove
+    their epochs, the function begins when the network is founded, or with ``founding`` at the very beginning.
+    With the plugin, ``--sim-seeds`` and ``--sim-seed`` choose others.
 
     >>> @simulate(nodes=3, seeds=2, swarm=Swarm.calm())
     ... async def test_writes(cluster: Cluster) -> None:
@@ -145,7 +147,9 @@ def simulate(
 
     def decorate(function: ClusterTest) -> Simulation:
         async def play(world: World, setup: Setup) -> None:
-            async with open_cluster(world, setup, invariants=checked, features=present, restart=restart) as cluster:
+            async with open_cluster(
+                world, setup, invariants=checked, features=present, restart=restart, founding=founding
+            ) as cluster:
                 await function(cluster)
 
         return _marked(Simulation(function, play, swarm=used, seeds=seeds, invariants=checked))

@@ -11,7 +11,15 @@ from hydra_sync.testing.signals import registered
 from hydra_sync.testing.simulate import Simulation
 from simulations import scenarios
 
-ALL = [(scenarios.swarm, 4), (scenarios.quiet, 2), (scenarios.damage, 4), (scenarios.hostile, 3), (scenarios.behind, 2)]
+ALL = [
+    (scenarios.swarm, 4),
+    (scenarios.quiet, 2),
+    (scenarios.damage, 4),
+    (scenarios.hostile, 3),
+    (scenarios.behind, 2),
+    (scenarios.founding, 4),
+    (scenarios.pair, 4),
+]
 
 
 @pytest.mark.parametrize(("scenario", "seeds"), ALL, ids=lambda value: getattr(value, "name", None))

@@ -431,12 +431,13 @@ async def open_cluster(
     invariants: Iterable[type[Invariant]] = INVARIANTS,
     features: Iterable[str] = (),
     restart: Restart = "trust-disk",
+    founding: bool = False,
 ) -> AsyncIterator[Cluster]:
     """The cluster of a setup, running in ``world`` until the block ends; ``features`` are those that
     the product under test has, of `hydra_sync.testing.cluster.invariant.FEATURES`.
 
     With ``restart="prove"`` the block begins when all members have begun their first epochs: only all
-    of them together can found a network (design: 7).
+    of them together can found a network (design: 7). With ``founding`` it begins when they begin.
 
     >>> from hydra_sync.testing import World
     >>> async def scenario(world: World) -> int:
@@ -451,7 +452,7 @@ async def open_cluster(
     async with open_tasks() as nursery:
         cluster = Cluster(world, setup, nursery, invariants=invariants, features=features, restart=restart)
         cluster.start()
-        if restart == "prove":
+        if restart == "prove" and not founding:
             await cluster.founded()
         yield cluster
         nursery.cancel_scope.cancel()
