@@ -186,7 +186,7 @@ class Engine:
             self._perform(effect)
         while self._at_hand:
             read, batches = self._at_hand.popleft()
-            for effect in self.replicator.read(read, batches, trio.current_time()):
+            for effect in self.replicator.read(read, batches):
                 self._perform(effect)
 
     async def read(self, read: Read) -> Sequence[Batch]:

@@ -185,7 +185,7 @@ class Link:
             self._serving = True
             batches = await self._host.read(read)
             self._serving = False
-            self._host.perform(self._host.replicator.read(read, batches, trio.current_time()))
+            self._host.perform(self._host.replicator.read(read, batches))
 
     async def _until_broken(self, carry: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -17,7 +17,6 @@ from hydra_sync.errors import PeerError
 from hydra_sync.fork import ForkProof
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
 from hydra_sync.limits import (
-    NEWS_S_MIN,
     PROCESSES_MAX,
     SHUN_S,
     TEXT_BYTES_MAX,
@@ -41,20 +40,19 @@ from hydra_sync.sync.effects import (
     OwnLogTaken,
     Read,
     Send,
-    TipsDue,
 )
 from hydra_sync.sync.fetching import Fetcher
 from hydra_sync.sync.fork_news import ForkNews
 from hydra_sync.sync.receipts import Receipts
-from hydra_sync.sync.serving import Serving
 from hydra_sync.sync.session import Session
+from hydra_sync.sync.showing import Showing
+from hydra_sync.sync.supplying import Supplier
 from hydra_sync.sync.transitions import State
 from hydra_sync.wire import (
     Cancel,
     Credit,
     Data,
     End,
-    EndReason,
     Fetch,
     Fork,
     Goodbye,
@@ -123,6 +121,8 @@ class Replicator:
             nodes=self.nodes,
             forked_at=self.forks.position,
         )
+        self._showing = Showing(me, self.sessions, self.nodes, self.agreement)
+        self._supplier = Supplier(me, network, self.sessions, self.held, self.forks.position)
         self._fetcher = Fetcher(
             me=me,
             adopts=lambda: self.agreement.adopts,
@@ -209,22 +209,9 @@ class Replicator:
 
     # What the store did
 
-    def read(self, read: Read, batches: Sequence[Batch], now: float) -> list[Effect]:
+    def read(self, read: Read, batches: Sequence[Batch]) -> list[Effect]:
         """The answer to a `Read`; no batches where the range is damaged here."""
-        session = self.sessions.get(read.link)
-        serving = session.serving.get(read.request) if session else None
-        if session is None or serving is None:
-            return []
-        answer = serving.read(batches, self.network, own=read.log == self.me)
-        if isinstance(answer, Explain):
-            return [answer]
-        if isinstance(answer, Data):
-            if read.log == self.me and serving.next_seq == self.held[read.log].tip.next_seq:
-                session.moved.pop(read.log, None)  # records say how far their sender holds the log
-            return [Send(read.link, answer), *self._serve(session, serving)]
-        if isinstance(answer, End):
-            return self._end_serving(session, answer)
-        return self._serve(session, serving)
+        return self._supplier.read(read, batches)
 
     def appended(self, log: MemberKey, tip: Tip, now: float) -> list[Effect]:
         """Our copy of ``log``, or our own log, is durable up to ``tip``: now it may be seen."""
@@ -233,12 +220,8 @@ class Replicator:
         if log == self.me:
             self._receipts.extend(tip)
         effects: list[Effect] = [Advanced(log, tip.next_seq)]
-        effects += self._show_author(log, now)
-        for session in self.sessions.values():
-            if session.state is State.CLOSED:
-                continue
-            for serving in [serving for serving in session.serving.values() if serving.fetch.log == log]:
-                effects += self._serve(session, serving)
+        effects += self._showing.to_author(log, now)
+        effects += self._supplier.appended(log)
         return effects + self._fetcher.appended(log, tip, now) + self.agreement.appended(log, now)
 
     def orphaned(self, log: MemberKey, events: SeqRange) -> list[Effect]:
@@ -266,41 +249,14 @@ class Replicator:
         if self.me in forked:
             self.agreement.end()
         for log in forked:
-            effects += self._show(log)
+            effects += self._showing.to_all(log)
             effects += self.agreement.restable(log)
             effects += self._fetcher.plan(log, now)
         return effects
 
     def explained(self, explain: Explain, epoch: int, first_seq: int) -> list[Effect]:
         """The answer to an `Explain`."""
-        session = self.sessions.get(explain.link)
-        serving = session.serving.get(explain.request) if session else None
-        if session is None or serving is None:
-            return []
-        return self._end_serving(session, End(explain.request, first_seq, EndReason.DIVERGED, epoch))
-
-    def _show(self, log: MemberKey) -> list[Effect]:
-        """Everybody is to see what we hold of this log now."""
-        return [session.show(log) for session in self._told()]
-
-    def _show_author(self, log: MemberKey, now: float) -> list[Effect]:
-        """The log's author is to see at once that we hold more of it: that is its receipt. Others can wait.
-
-        While we are connected to the author, so are they, as a rule; and whom we send the records knows
-        from those. Telling each of n members of each of n logs at once would be most of all messages.
-        """
-        alone = log != self.me and log not in self.nodes
-        due: list[Effect] = []
-        for session in self._told():
-            if alone or (session.peer == log and session.is_node):
-                session.moved.pop(log, None)
-                due.append(session.show(log))
-            else:
-                session.moved.setdefault(log, now)
-        return due
-
-    def _told(self) -> list[Session]:
-        return [s for s in self.sessions.values() if s.tips_sent and s.state is not State.CLOSED]
+        return self._supplier.explained(explain, epoch, first_seq)
 
     def append_failed(self, log: MemberKey, retry_at: float, now: float) -> list[Effect]:
         """Our disk refused an `Append`: ask for nothing of this log before ``retry_at``."""
@@ -313,7 +269,7 @@ class Replicator:
     def damaged(self, held: LogTip) -> list[Effect]:
         """Damage was found in our copy of a log: what is shown of it ends at the first hole."""
         self.held[held.log] = held
-        return self._show(held.log)
+        return self._showing.to_all(held.log)
 
     # Time
 
@@ -327,15 +283,8 @@ class Replicator:
                 else:
                     effects.append(effect)
             if session.news_due(now):
-                effects.append(self._show_moved(session, now))
+                effects.append(self._showing.moved(session, now))
         return effects + self.agreement.tick(now) + self._fetcher.plan_all(now)
-
-    @staticmethod
-    def _show_moved(session: Session, now: float) -> TipsDue:
-        session.unshown.update(dict.fromkeys(session.moved))
-        session.moved.clear()
-        session.moved_told_at = now
-        return TipsDue(session.link)
 
     def deadline(self) -> float:
         """When `tick` has something to do that has its time; tips that moved go with any tick."""
@@ -344,18 +293,7 @@ class Replicator:
 
     def take_tips(self, link: int, now: float) -> Tips | Stable | None:
         """What the peer on ``link`` has not seen of our tips, to be sent at once; None if it has seen all."""
-        session = self.sessions.get(link)
-        if session is None or session.state is State.CLOSED:
-            return None
-        if session.unshown:
-            if session.moved and now >= session.moved_told_at + NEWS_S_MIN:
-                self._show_moved(session, now)
-            logs = tuple([self.agreement.shown(log) for log in session.unshown])
-            session.unshown.clear()
-            return Tips(False, logs)
-        if session.words_due:
-            return self.agreement.word(session.words_due.popitem()[0])
-        return None
+        return self._showing.take(link, now)
 
     # Messages
 
@@ -366,15 +304,15 @@ class Replicator:
             case Tips():
                 return self._shown(session, message, now)
             case Fetch():
-                return self._fetch(session, message)
+                return self._supplier.fetch(session, message)
             case Data():
                 return self._data(session, message, now)
             case End():
                 return self._fetcher.ended(session, message, now)
             case Credit():
-                return self._credit(session, message)
+                return self._supplier.credit(session, message)
             case Cancel():
-                return self._cancelled(session, message)
+                return self._supplier.cancelled(session, message)
             case Ping():
                 return [Send(session.link, Pong(message.nonce))]
             case Goodbye():
@@ -512,37 +450,6 @@ class Replicator:
         if any(isinstance(effect, OwnLogTaken) for effect in effects):
             self.agreement.end()
         return effects
-
-    # Serving
-
-    def _fetch(self, session: Session, fetch: Fetch) -> list[Effect]:
-        if fetch.log not in self.held:
-            raise PeerError(f"a fetch of log {fetch.log.hex()[:8]}, whose author is no member")
-        return self._serve(session, session.begin(fetch))
-
-    def _credit(self, session: Session, credit: Credit) -> list[Effect]:
-        serving = session.serving.get(credit.request)
-        if serving is None:  # it has ended meanwhile
-            return []
-        serving.grant(credit)
-        return self._serve(session, serving)
-
-    def _cancelled(self, session: Session, cancel: Cancel) -> list[Effect]:
-        serving = session.serving.get(cancel.request)
-        if serving is None:
-            return []
-        return self._end_serving(session, End(cancel.request, serving.next_seq, EndReason.CANCELLED))
-
-    def _serve(self, session: Session, serving: Serving) -> list[Effect]:
-        # What does not count as held is served all the same: it is signed.
-        step = serving.step(self.held[serving.fetch.log], self.forks.position(serving.fetch.log))
-        if isinstance(step, End):
-            return self._end_serving(session, step)
-        return [] if step is None else [step]
-
-    def _end_serving(self, session: Session, end: End) -> list[Effect]:
-        del session.serving[end.request]
-        return [Send(session.link, end)]
 
     def _drop(self, link: int, reason: GoodbyeReason, text: str, *, fault: str | None = None) -> list[Effect]:
         session = self.sessions[link]

@@ -296,7 +296,7 @@ class Node:
         batches = read_batches(self.logs[read.log], read.start, read.stop, read.bytes_max)
         bad = self.damaged.get(read.log, set())
         good = list(itertools.takewhile(lambda batch: not any(seq in batch.header.range for seq in bad), batches))
-        self.perform(self.replicator.read(read, good, self.net.now))
+        self.perform(self.replicator.read(read, good))
 
     def _persist(self, persist: Persist) -> None:
         self.standings[persist.log] = persist.standing
