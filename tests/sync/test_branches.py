@@ -336,7 +336,7 @@ def test_another_branch_is_noticed_in_its_middle() -> None:
     for start, prev_hash in ((4, b"?" * 32), (0, b"?" * 32)):
         rig, (read,) = serving(OURS, Fetch(7, RIG.members[AUTHOR], start, None, prev_hash, 1 << 20))
         assert isinstance(read, Read)
-        assert rig.core.read(read, OURS[start:], rig.now) == [Explain(1, 7, RIG.members[AUTHOR], start)]
+        assert rig.core.read(read, OURS[start:]) == [Explain(1, 7, RIG.members[AUTHOR], start)]
 
 
 def test_damage_is_shown_to_all() -> None:

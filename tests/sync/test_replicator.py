@@ -96,7 +96,7 @@ def fetches(effects: list[Effect]) -> list[Fetch]:
 def serve(rig: Rig, read: Effect, log: Sequence[Batch]) -> list[Effect]:
     """Answer a read from this log."""
     assert isinstance(read, Read)
-    return rig.core.read(read, read_batches(log, read.start, read.stop, read.bytes_max), rig.now)
+    return rig.core.read(read, read_batches(log, read.start, read.stop, read.bytes_max))
 
 
 @pytest.fixture

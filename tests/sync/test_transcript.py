@@ -65,7 +65,7 @@ class Side:
                         self.said.append(tips)
                 case Read():
                     found = [b for b in self.logs[effect.log] if effect.start < b.header.stop <= effect.stop]
-                    self.perform(self.core.read(effect, found, NOW))
+                    self.perform(self.core.read(effect, found))
                 case Append(log, batches):
                     self.logs[log] += batches
                     self.perform(self.core.appended(log, Tip.after(batches[-1]), NOW))
