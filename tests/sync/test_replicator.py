@@ -651,7 +651,7 @@ def test_a_range_is_served_and_ended(log: list[Batch]) -> None:
     assert sends(effects, End) == [End(1, 40, EndReason.DONE)]
     (read,) = rig.say(LINK_B, Fetch(2, rig.members[A], 0, 40, GENESIS, CREDIT_BYTES))
     assert isinstance(read, Read)
-    assert sends(rig.core.read(read, (), 0), End) == [End(2, 0, EndReason.UNAVAILABLE)]
+    assert sends(rig.core.read(read, ()), End) == [End(2, 0, EndReason.UNAVAILABLE)]
     (read,) = rig.say(LINK_B, Fetch(3, rig.members[A], 0, 40, GENESIS, CREDIT_BYTES))
     rig.say(LINK_B, Cancel(3))
     assert serve(rig, read, log) == []
