@@ -25,7 +25,7 @@ from hydra_sync.chain import EMPTY, Tip, link
 from hydra_sync.encoding import encode_event
 from hydra_sync.identity import MemberKey, NetworkId, network_id
 from hydra_sync.tasks import Turn
-from hydra_sync.testing.cluster.member import signing_key
+from hydra_sync.testing.cluster.identities import signing_key
 from hydra_sync.testing.world.host import Host
 from hydra_sync.testing.world.world import World
 from hydra_sync.wire import Data, FrameReader, LogTip, Message, Stable, Tips, encode_frame

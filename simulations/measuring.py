@@ -16,7 +16,7 @@ from typing import Final
 
 import trio
 
-from hydra_sync import Address, Config, Node, Seams, create_store, open_node
+from hydra_sync import Address, Config, Node, create_store, open_node
 from hydra_sync.config import Member
 from hydra_sync.errors import StoreMissingError
 from hydra_sync.identity import MemberKey, SigningKey
@@ -24,6 +24,7 @@ from hydra_sync.store import read_manifest
 from hydra_sync.sync import Advanced, Notice
 from hydra_sync.tasks import leaves
 from hydra_sync.testing import Host, World
+from hydra_sync.testing.cluster.channel import simulated_seams
 from hydra_sync.testing.cluster.wiretap import WiretapChannel
 from hydra_sync.testing.world.clock import MS
 from hydra_sync.wire import Message
@@ -181,7 +182,7 @@ class _Experiment:
             if isinstance(told, Advanced):
                 self._advance(host.name, told.log, told.next_seq)
 
-        seams = Seams(disk=host.disk, channel=channel, wall_clock=host.wall_clock, entropy=host.entropy)
+        seams = simulated_seams(host, channel)
         try:
             await read_manifest(host.disk, STORE)
         except StoreMissingError:

@@ -32,8 +32,8 @@ from hydra_sync.sync.receipts import Receipts
 from hydra_sync.sync.stability import Stability
 from hydra_sync.testing.cluster.cluster import Cluster
 from hydra_sync.testing.cluster.hostile import forge, knock
+from hydra_sync.testing.cluster.identities import member_key
 from hydra_sync.testing.cluster.insider import HostileProgram
-from hydra_sync.testing.cluster.member import member_key
 from hydra_sync.testing.plan.scenario import Outcome, Scenario, Setup
 from hydra_sync.testing.plan.swarm import Swarm
 from hydra_sync.testing.simulate import simulate

@@ -22,8 +22,8 @@ from hydra_sync.limits import HASH_BYTES, START_ID_BYTES, STORE_ID_BYTES
 from hydra_sync.node import Node
 from hydra_sync.sync import Effect, Send
 from hydra_sync.testing.cluster.cluster import Cluster
+from hydra_sync.testing.cluster.identities import signing_key
 from hydra_sync.testing.cluster.insider import HostileProgram, Insider, Wire, converse, serve
-from hydra_sync.testing.cluster.member import signing_key
 from hydra_sync.wire import (
     End,
     EndReason,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hydra_sync.epoch import answers_needed, majority
 from hydra_sync.testing import MS
 from hydra_sync.testing.cluster.cluster import Cluster
-from hydra_sync.testing.cluster.member import member_key
+from hydra_sync.testing.cluster.identities import member_key
 from hydra_sync.testing.plan.faults import Crash, Cut, On, Wipe
 from hydra_sync.testing.world.platter import Keep
 from hydra_sync.testing.world.streams import Stream

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from hydra_sync.testing.cluster.cluster import Cluster
-from hydra_sync.testing.cluster.member import member_key
+from hydra_sync.testing.cluster.identities import member_key
 from hydra_sync.testing.plan.faults import Crash, Fault, Wipe
 from hydra_sync.testing.signals import sometimes
 from hydra_sync.testing.world.streams import Stream

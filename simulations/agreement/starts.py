@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import trio
 
-from hydra_sync import Node, Seams, open_node
+from hydra_sync import Node, open_node
 from hydra_sync.errors import StoreError
 from hydra_sync.sync import OwnLogTaken
 from hydra_sync.testing import MS, SECOND, US
-from hydra_sync.testing.cluster.channel import PlaintextChannel
+from hydra_sync.testing.cluster.channel import simulated_seams
 from hydra_sync.testing.cluster.cluster import Cluster
 from hydra_sync.testing.plan.faults import At, Crash, Pause, StepClock, Wipe
 from hydra_sync.testing.world.host import Host, Main
@@ -108,8 +108,7 @@ def _beside(cluster: Cluster, alias: str, opened: list[Node]) -> Main:
     config = replace(cluster.members[alias].config, listen=None)
 
     async def live(host: Host) -> None:
-        seams = Seams(disk=host.disk, channel=PlaintextChannel, wall_clock=host.wall_clock, entropy=host.entropy)
-        async with open_node(config, seams=seams) as node:
+        async with open_node(config, seams=simulated_seams(host)) as node:
             opened.append(node)
             await trio.sleep_forever()
 

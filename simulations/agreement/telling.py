@@ -8,7 +8,7 @@ from typing import Final
 
 from hydra_sync.testing import MS, SECOND
 from hydra_sync.testing.cluster.cluster import Cluster
-from hydra_sync.testing.cluster.member import member_key
+from hydra_sync.testing.cluster.identities import member_key
 from hydra_sync.testing.plan.faults import At, On
 from hydra_sync.testing.plan.swarm import Swarm
 from hydra_sync.testing.signals import sometimes

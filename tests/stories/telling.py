@@ -12,7 +12,7 @@ from typing import Final
 from hydra_sync.sync import Fetched, Notice
 from hydra_sync.testing import SECOND
 from hydra_sync.testing.cluster.cluster import Cluster
-from hydra_sync.testing.cluster.member import member_key
+from hydra_sync.testing.cluster.identities import member_key
 from hydra_sync.testing.plan.faults import At
 
 __all__ = [

@@ -1,20 +1,24 @@
-"""The plaintext twin of the channel: each side states its key, and nothing is proven or hidden. Does I/O.
+"""A node's seams on a simulated host, with the plaintext twin of the channel. Does I/O.
 
-It takes the place of TLS where randomness must come from a seed, and of nothing else.
+On that each side states its key, and nothing is proven or hidden. It takes the place of TLS where randomness
+must come from a seed, and of nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import trio
 
+from hydra_sync.channel import Channel
 from hydra_sync.errors import PeerError
 from hydra_sync.identity import MemberKey, SigningKey
 from hydra_sync.limits import KEY_BYTES
+from hydra_sync.node import Seams
+from hydra_sync.testing.world.host import Host
 
-__all__ = ["PlaintextChannel"]
+__all__ = ["PlaintextChannel", "simulated_seams"]
 
 GREETING: Final = b"hydra-sync plaintext/1\n"
 
@@ -44,6 +48,13 @@ class PlaintextChannel:
         if peer not in self._members:
             raise PeerError("the other side's key belongs to no member of this network")
         return transport, peer
+
+
+def simulated_seams(
+    host: Host, channel: Callable[[SigningKey, Iterable[MemberKey]], Channel] = PlaintextChannel
+) -> Seams:
+    """The disk, wall clock and entropy of a host, for a node that runs there."""
+    return Seams(disk=host.disk, channel=channel, wall_clock=host.wall_clock, entropy=host.entropy)
 
 
 async def _receive_exactly(transport: trio.abc.Stream, size: int) -> bytes:

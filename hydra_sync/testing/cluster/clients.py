@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
 from hydra_sync.encoding import encode_event
 from hydra_sync.errors import StoreError, StoreFullError
+from hydra_sync.testing.cluster.member import Member
+from hydra_sync.testing.cluster.state import ClusterState
 from hydra_sync.testing.signals import reachable
 from hydra_sync.testing.world.clock import SECOND, nanoseconds
 from hydra_sync.testing.world.host import HostDiedError
-
-if TYPE_CHECKING:
-    from hydra_sync.testing.cluster.cluster import Cluster
 
 __all__ = ["Clients"]
 
@@ -26,72 +25,75 @@ _unknown = reachable("a node dies while an append is under way", cluster=True)
 
 
 class Clients:
-    """Those of one cluster. ``pending`` counts the writes under way, by member."""
+    """Those of one cluster."""
 
-    def __init__(self, cluster: Cluster, nursery: trio.Nursery) -> None:
-        self.pending: Counter[str] = Counter()
-        self._cluster = cluster
-        self._ledger = cluster.ledger
+    def __init__(self, state: ClusterState, members: Mapping[str, Member], nursery: trio.Nursery) -> None:
+        self._state = state
+        self._members = members
         self._nursery = nursery
 
     async def write(self, alias: str, *, count: int, size: int, replicas: int, together: int) -> None:
         """See `Cluster.write`."""
-        self.pending[alias] += 1
+        self._begin(alias)
         await self._insist(alias, count=count, size=size, replicas=replicas, together=together)
 
     def start_writing(self, alias: str, *, count: int, size: int, replicas: int, together: int) -> None:
         """See `Cluster.start_writing`. It is pending on return, so that one may wait until it is not."""
-        self.pending[alias] += 1
+        self._begin(alias)
         task = partial(self._insist, alias, count=count, size=size, replicas=replicas, together=together)
         self._nursery.start_soon(task)
 
+    def _begin(self, alias: str) -> None:
+        self._state.require(alias)
+        self._state.pending[alias] += 1
+
     async def _insist(self, alias: str, *, count: int, size: int, replicas: int, together: int) -> None:
-        cluster = self._cluster
+        state = self._state
         try:
             while count > 0:
                 some = min(together, count)
                 if await self._append(alias, some, size, replicas):
                     count -= some
-                elif alias in cluster.halted and not cluster.is_sound(alias):
+                elif alias in state.halted and not state.is_sound(alias):
                     return
                 else:
                     await trio.sleep(RETRY_S)
         finally:
-            self.pending[alias] -= 1
+            self._state.pending[alias] -= 1
 
     async def chatter(self, operations: int, seconds: float) -> None:
         """See `Cluster.start_chatter`."""
-        cluster = self._cluster
-        dice = cluster.world.random("chatter")
-        began_ns, span_ns = cluster.world.clock.now_ns, max(1, nanoseconds(seconds))
+        state = self._state
+        dice = state.world.random("chatter")
+        began_ns, span_ns = state.world.clock.now_ns, max(1, nanoseconds(seconds))
         for moment_ns in sorted(dice.below(span_ns) for _ in range(operations)):
-            await trio.sleep(max(0, began_ns + moment_ns - cluster.world.clock.now_ns) / SECOND)
-            correct = [alias for alias in cluster.aliases if alias not in cluster.hostile]
+            await trio.sleep(max(0, began_ns + moment_ns - state.world.clock.now_ns) / SECOND)
+            correct = [alias for alias in state.aliases if alias not in state.hostile]
             alias, together = dice.pick(correct), dice.pick((1, 1, 1, 2, 5))
-            size, replicas = dice.pick((0, 0, 100, 1000, 5000)), dice.pick((0, 0, 0, min(1, len(cluster.aliases) - 1)))
+            size, replicas = dice.pick((0, 0, 100, 1000, 5000)), dice.pick((0, 0, 0, min(1, len(state.aliases) - 1)))
             self.start_writing(alias, count=together, size=size, replicas=replicas, together=together)
 
     async def _append(self, alias: str, count: int, size: int, replicas: int) -> bool:
         """One append; whether it was acknowledged."""
-        member = self._cluster.member(alias)
+        member = self._members[alias]
         node = await member.wait_open()
-        first = len(self._ledger.written[alias])
+        first = len(self._state.ledger.written[alias])
         values = [[alias, number, _filling(number, size)] for number in range(first, first + count)]
         events = [encode_event(value) for value in values]
         for event in events:
-            self._ledger.write(alias, event)
+            self._state.ledger.write(alias, event)
 
         async def append() -> None:
-            self._cluster.world.note("append", count)
+            self._state.world.note("append", count)
             try:
                 last = await node.append_many(values, replicas=replicas)
             except StoreFullError:
                 raise
             except StoreError as error:
-                if alias not in self._cluster.halted:  # an application that cannot write any more stops
+                if alias not in self._state.halted:  # an application that cannot write any more stops
                     member.give_up(error)
                 raise
-            self._cluster.acknowledge(alias, last + 1 - count, events)
+            member.acknowledge(last + 1 - count, events)
 
         try:
             await member.host.call(append)

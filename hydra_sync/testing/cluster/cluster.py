@@ -7,10 +7,10 @@ of them, and the invariants of the cluster are checked as it happens.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final, get_args
 
@@ -18,34 +18,34 @@ import trio
 
 from hydra_sync import Node
 from hydra_sync.config import Restart
-from hydra_sync.errors import StoreError, UsageError
-from hydra_sync.identity import MemberKey
-from hydra_sync.node import Event, LogStatus
+from hydra_sync.errors import UsageError
+from hydra_sync.node import Event
 from hydra_sync.ranges import SeqRange
 from hydra_sync.sync import Notice
 from hydra_sync.tasks import open_tasks
-from hydra_sync.testing.cluster.application import Application
 from hydra_sync.testing.cluster.clients import Clients
+from hydra_sync.testing.cluster.identities import configurations
 from hydra_sync.testing.cluster.insider import EXPECTED, HostileProgram, Insider
 from hydra_sync.testing.cluster.invariant import Invariant, Invariants
 from hydra_sync.testing.cluster.invariants_liveness import LIVENESS
 from hydra_sync.testing.cluster.invariants_safety import SAFETY
-from hydra_sync.testing.cluster.ledger import Ledger
-from hydra_sync.testing.cluster.member import Member, configurations
+from hydra_sync.testing.cluster.member import Member
 from hydra_sync.testing.cluster.settling import audit, choose_core, enlarge_core, strand, wait_for
+from hydra_sync.testing.cluster.state import ClusterState
 from hydra_sync.testing.plan.atlas import DAMAGE, DECAY, TROUBLE, names_in, victim
 from hydra_sync.testing.plan.faults import At, Crash, Fault, On
 from hydra_sync.testing.plan.injector import Injector
 from hydra_sync.testing.plan.scenario import Setup
 from hydra_sync.testing.plan.swarm import KINDS, kind_of
-from hydra_sync.testing.world import _trio_internals as internals
 from hydra_sync.testing.world.clock import nanoseconds
-from hydra_sync.testing.world.incarnation import incarnation_of
 from hydra_sync.testing.world.operations import OPERATIONS, Operation, Phase
 from hydra_sync.testing.world.platter import Keep
 from hydra_sync.testing.world.world import World
 
 __all__ = ["INVARIANTS", "Cluster", "open_cluster"]
+
+Application = Callable[["Cluster", str, Node], Awaitable[None]]
+"""Called with the cluster, the member's alias and its node, in the node's process, once in the life of each."""
 
 INVARIANTS: Final[tuple[type[Invariant], ...]] = (*SAFETY, *LIVENESS)
 """S1 to S11 and L1 to L7."""
@@ -57,7 +57,7 @@ UNTIL_POLL_S: Final = 0.05
 _OPERATIONS: Final[Mapping[str, Operation]] = {"fsync": "sync", "fsync_dir": "sync_dir", "mkdir": "make_dir"}
 
 
-class Cluster:
+class Cluster(ClusterState):
     """Members ``n0``, ``n1`` and so on, all of them running from the start. Made by `open_cluster`."""
 
     def __init__(
@@ -70,39 +70,16 @@ class Cluster:
         features: Iterable[str] = (),
         restart: Restart = "trust-disk",
     ) -> None:
-        self.world = world
-        self.setup = setup
-        self.aliases = tuple(f"n{number}" for number in range(setup.nodes))
-        self.ledger = Ledger()
-        self.hostile: dict[str, None] = {}
-        """Members whose program is not ours."""
-        self.damaged: dict[str, None] = {}
-        """Members whose disk does, or will do, what the product cannot survive."""
-        self.forgetful: dict[str, None] = {}
-        """Members whose disk loses, or will lose, what was durable on it, which a product with recovery survives."""
-        self.rotten: dict[str, None] = {}
-        """Those of them whose disk changes bytes that it holds, which today's product does not repair."""
-        self.halted: dict[str, None] = {}
-        """Members that learned of a longer history of their own log."""
-        self.core: tuple[str, ...] = ()
-        """Once faults have stopped: who is whole and connected again."""
+        super().__init__(world, setup, features=features, proves=restart == "prove")
         hosts = [world.host(alias) for alias in self.aliases]
         configs = configurations(NETWORK, list(self.aliases), [host.ip for host in hosts], restart)
+        self.invariants = Invariants(self, invariants)
         self.members: Mapping[str, Member] = MappingProxyType(
-            {host.name: Member(self, host, configs[host.name]) for host in hosts}
+            {host.name: Member(self, self.invariants, host, configs[host.name]) for host in hosts}
         )
-        self._by_key = {config.key.member: alias for alias, config in configs.items()}
-        self.proves = restart == "prove"
-        self.features = tuple(features)
-        self.invariants = Invariants(self, invariants, self.features)
-        self.application: Application | None = None
-        self.installed = trio.Event()
         self._nursery = nursery
-        self._clients = Clients(self, nursery)
-        self._troubled: dict[str, None] = {}
-        self._retired: dict[str, None] = {}
+        self._clients = Clients(self, self.members, nursery)
         self._injectors: list[Injector] = []
-        self._watchers: list[list[tuple[str, Notice]]] = []
 
     def start(self) -> None:
         """Start all members. Done by `open_cluster`."""
@@ -117,84 +94,22 @@ class Cluster:
             node = await member.wait_open()
             await node.wait_started()
 
-    # Who is who
-
-    @property
-    def now_s(self) -> float:
-        """Virtual seconds since the world began."""
-        return self.world.clock.current_time()
-
-    @property
-    def running(self) -> list[str]:
-        """Correct members whose node is up and has opened its store."""
-        return [alias for alias, member in self.members.items() if member.node is not None]
-
-    @property
-    def sound_core(self) -> list[str]:
-        """Those of the core from whom everything may be asked."""
-        return [alias for alias in self.core if self.is_sound(alias)]
-
-    @property
-    def pending(self) -> Counter[str]:
-        """Writes under way, by member."""
-        return self._clients.pending
-
-    def is_sound(self, alias: str) -> bool:
-        """Whether this is a correct program, on a disk that does nothing worse than the product survives."""
-        return alias not in self.hostile and alias not in self.damaged
-
-    @property
-    def recovers(self) -> bool:
-        """Whether a member whose disk has lost what was durable gets it back from the others."""
-        return self.proves and "recovery" in self.features
-
-    def remembers(self, alias: str) -> bool:
-        """Whether, besides, its disk keeps whatever was durable on it."""
-        return alias not in self.hostile and alias not in self.damaged and alias not in self.forgetful
-
-    def forgets(self, alias: str) -> None:
-        """A member's disk loses, or will lose, what was durable on it."""
-        (self.forgetful if self.recovers else self.damaged)[alias] = None
-
-    def alias_of(self, key: MemberKey) -> str:
-        """The member with this key."""
-        return self._by_key[key]
-
-    def node(self, alias: str) -> Node | None:
-        """The running node of a member, if it has one now."""
-        return self.member(alias).node
-
-    def logs(self, alias: str) -> dict[str, LogStatus]:
-        """What a member's node holds of each log, at this moment; nothing if it is down."""
-        node = self.node(alias)
-        return {} if node is None else {member.alias: member.log for member in node.status().members}
-
-    def connected(self, alias: str) -> list[str]:
-        """Whom a member's node says it is connected with."""
-        node = self.node(alias)
-        return [] if node is None else [member.alias for member in node.status().members if member.connected]
+    def member(self, alias: str) -> Member:
+        """A member by its alias; `UsageError` if there is none."""
+        self.require(alias)
+        return self.members[alias]
 
     def watch(self) -> list[tuple[str, Notice]]:
         """A list that grows with every notice that a node gives from now on: who gives it, and what it says."""
-        seen: list[tuple[str, Notice]] = []
-        self._watchers.append(seen)
-        return seen
-
-    def count_tasks(self) -> Counter[str]:
-        """How many tasks each host has."""
-        counts: Counter[str] = Counter()
-        for task in internals.Run.current().tasks:  # in any order: they are counted
-            incarnation = incarnation_of(task)
-            if incarnation is not None and not incarnation.dead:
-                counts[incarnation.host] += 1
-        return counts
+        self.watchers.append([])
+        return self.watchers[-1]
 
     # Work
 
     def install(self, application: Application) -> None:
         """Run an application in each member's process, beside its node: now, and whenever it starts again."""
-        self.application = application
-        self.installed.set()
+        for member in self.members.values():
+            member.install(partial(application, self, member.alias))
 
     async def write(self, alias: str, *, count: int = 1, size: int = 0, replicas: int = 0, together: int = 1) -> None:
         """Append ``count`` events at a member, ``together`` at a time, and return when all are acknowledged.
@@ -270,7 +185,7 @@ class Cluster:
             elif isinstance(fault, DAMAGE):
                 self.forgets(victim(fault))
             if isinstance(fault, TROUBLE):
-                self._troubled[victim(fault)] = None
+                self.troubled[victim(fault)] = None
         injector = Injector(self.world, shifted)
         self._injectors.append(injector)
         self.core = ()
@@ -310,7 +225,7 @@ class Cluster:
     def restart(self, alias: str) -> None:
         """Start a member that is down."""
         self.member(alias)
-        self._retired.pop(alias, None)
+        self.retired.pop(alias, None)
         self.world.restart(alias)
 
     def byzantine(self, alias: str, program: HostileProgram) -> None:
@@ -344,56 +259,22 @@ class Cluster:
         for healed in self.invariants.healed:
             healed()
         for stage in self.invariants.stages():
+            if any(one.writes for one in stage):
+                for alias in self.sound_core:
+                    self.start_writing(alias)
             await wait_for(self, stage)
         await self.audit()
 
     async def audit(self) -> None:
         """Have every node read all its logs from the beginning, for the invariants to compare."""
-        await audit(self)
+        await audit(self, self.members)
 
     def check_all(self) -> None:
         """Check what can be checked in the end; all else was checked as it happened."""
         for at_end in self.invariants.at_end:
             at_end()
 
-    # For members
-
-    def retire(self, alias: str) -> None:
-        """Cut a member's power, and do not start it again."""
-        self._retired[alias] = None
-        if self.world.host(alias).alive:
-            self.world.crash(alias)
-
-    def keeps(self, alias: str) -> bool:
-        """Whether a member whose node has stopped by itself is to be started again."""
-        return alias not in self._retired and alias not in self.hostile
-
-    def stopped(self, alias: str, error: StoreError) -> None:
-        """A node has stopped because of its store, which it may only where a fault has hit the disk."""
-        if alias not in self._troubled:
-            self.world.fail(error)
-
-    def acknowledge(self, alias: str, start: int, events: list[bytes]) -> None:
-        """An append of ``events`` has returned."""
-        self.world.note("acknowledge", start + len(events) - 1)
-        self.ledger.acknowledge(alias, start, events)
-        for acknowledged in self.invariants.acknowledged:
-            acknowledged(alias, start, events)
-
-    def noticed(self, alias: str, notice: Notice) -> None:
-        """A node has given notice of something."""
-        for seen in self._watchers:
-            seen.append((alias, notice))
-        for noticed in self.invariants.noticed.get(type(notice), ()):
-            noticed(alias, notice)
-
     # Inside
-
-    def member(self, alias: str) -> Member:
-        """A member by its alias; `UsageError` if there is none."""
-        if alias not in self.members:
-            raise UsageError(f"there is no member {alias!r} in this cluster; there are {', '.join(self.aliases)}")
-        return self.members[alias]
 
     async def _tick(self) -> None:
         while True:

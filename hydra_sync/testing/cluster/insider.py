@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
@@ -16,8 +16,9 @@ from hydra_sync.config import Address, Config
 from hydra_sync.encoding import encode_event
 from hydra_sync.errors import HydraSyncError
 from hydra_sync.identity import MemberKey, SigningKey
-from hydra_sync.node import Node, Seams, open_node
-from hydra_sync.testing.cluster.channel import PlaintextChannel
+from hydra_sync.node import Node, open_node
+from hydra_sync.testing.cluster.channel import PlaintextChannel, simulated_seams
+from hydra_sync.testing.cluster.state import ClusterState
 from hydra_sync.testing.world.host import Host
 from hydra_sync.wire import (
     Data,
@@ -35,9 +36,6 @@ from hydra_sync.wire import (
     Tips,
     encode_frame,
 )
-
-if TYPE_CHECKING:
-    from hydra_sync.testing.cluster.cluster import Cluster
 
 __all__ = ["EXPECTED", "Answer", "HostileProgram", "Insider", "Talk", "Wire", "converse", "serve"]
 
@@ -88,11 +86,11 @@ Answer = Callable[[Wire, Fetch], Iterable[Message]]
 class Insider:
     """What a hostile program has to work with: a member's keys, and the others' addresses."""
 
-    def __init__(self, cluster: Cluster, config: Config, host: Host) -> None:
+    def __init__(self, state: ClusterState, config: Config, host: Host) -> None:
         self.alias = config.me.alias
         self.config = config
-        self.dice = cluster.world.random(f"hostile {self.alias}")
-        self._cluster = cluster
+        self.dice = state.world.random(f"hostile {self.alias}")
+        self._state = state
         self._host = host
         self._channel = PlaintextChannel(config.key, config.keys)
 
@@ -102,7 +100,7 @@ class Insider:
 
     def write(self, event: bytes) -> None:
         """Say that this event, encoded, is ours, whoever delivers it."""
-        self._cluster.ledger.write(self.alias, event)
+        self._state.ledger.write(self.alias, event)
 
     @property
     def others(self) -> list[str]:
@@ -135,13 +133,11 @@ class Insider:
 
     def alias_of(self, key: MemberKey) -> str:
         """The member with this key."""
-        return self._cluster.alias_of(key)
+        return self._state.alias_of(key)
 
     def open_node(self) -> AbstractAsyncContextManager[Node]:
         """The member's node as it would be, on its own disk: for who lies only now and then."""
-        host = self._host
-        seams = Seams(disk=host.disk, channel=PlaintextChannel, wall_clock=host.wall_clock, entropy=host.entropy)
-        return open_node(self.config, seams=seams)
+        return open_node(self.config, seams=simulated_seams(self._host))
 
     async def meet(self, talk: Talk) -> None:
         """Listen, dial everyone again and again, and ``talk`` on every connection. Never returns."""

@@ -7,16 +7,14 @@ faults have stopped, again and again until it holds or the time for it has passe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from hydra_sync.errors import UsageError
 from hydra_sync.ranges import SeqRange
 from hydra_sync.sync import Notice
 from hydra_sync.testing.cluster.ledger import Delivery
+from hydra_sync.testing.cluster.state import ClusterState
 from hydra_sync.wire import Message
-
-if TYPE_CHECKING:
-    from hydra_sync.testing.cluster.cluster import Cluster
 
 __all__ = ["FEATURES", "Invariant", "InvariantError", "Invariants"]
 
@@ -51,10 +49,12 @@ class Invariant:
     needs: ClassVar[tuple[str, ...]] = ()
     stage: ClassVar[int] = 1
     within_s: ClassVar[float] = 60.0
+    writes: ClassVar[bool] = False
+    """Whether each member of the core writes once more when the stage of this one begins."""
     notices: ClassVar[tuple[type[Notice], ...]] = ()
     """The kinds of notice that `noticed` is to be called for."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: ClusterState) -> None:
         self.cluster = cluster
         self.ledger = cluster.ledger
 
@@ -107,8 +107,8 @@ class Invariant:
 class Invariants:
     """Those that are on in one run, and which of them want to be called for what."""
 
-    def __init__(self, cluster: Cluster, kinds: Iterable[type[Invariant]], features: Iterable[str]) -> None:
-        features = tuple(features)
+    def __init__(self, cluster: ClusterState, kinds: Iterable[type[Invariant]]) -> None:
+        features = cluster.features
         for feature in features:
             if feature not in FEATURES:
                 raise UsageError(f"there is no feature {feature!r}; there are {', '.join(FEATURES)}")

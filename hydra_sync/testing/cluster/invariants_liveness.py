@@ -91,6 +91,7 @@ class Progressing(Invariant):
     name = "L6"
     promise = "nobody is stuck: each member of the core writes once more, and all of it deliver that"
     stage = 2
+    writes = True
 
     def healed(self) -> None:
         self._probes: list[tuple[str, int]] | None = None
@@ -100,8 +101,6 @@ class Progressing(Invariant):
         core = cluster.sound_core
         if self._probes is None:
             self._probes = [(alias, self.ledger.acknowledgements[alias]) for alias in core]
-            for alias in core:
-                cluster.start_writing(alias)
         taken = [self.ledger.cursors, *([self.ledger.uniform_cursors] if "uniform" in cluster.features else [])]
         for log, count in self._probes:
             if self.ledger.acknowledgements[log] <= count:

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from hydra_sync.limits import HANDSHAKES_MAX, TOOLS_MAX
 from hydra_sync.ranges import SeqRange
 from hydra_sync.sync import Advanced, Diverged, Notice, Orphaned
 from hydra_sync.testing.cluster.invariant import Invariant
 from hydra_sync.testing.cluster.ledger import Delivery, Seen
+from hydra_sync.testing.cluster.state import ClusterState
 from hydra_sync.wire import Goodbye, GoodbyeReason, Message
 from hydra_sync.wire.frames import decode_message
-
-if TYPE_CHECKING:
-    from hydra_sync.testing.cluster.cluster import Cluster
 
 __all__ = [
     "SAFETY",
@@ -72,7 +70,7 @@ class NoFork(Invariant):
     name = "S2"
     promise = "a sound author never signs two histories of one epoch that anyone gets to see"
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: ClusterState) -> None:
         super().__init__(cluster)
         self._signed: dict[tuple[str, int, int], tuple[bytes, str]] = {}
         self._epochs: dict[tuple[str, int], tuple[bytes, str]] = {}
@@ -167,7 +165,7 @@ class WithinBounds(Invariant):
     DIALS_MAX = 40  # of one peer in a window: more than any back-off allows
     WINDOW_S = 30.0
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: ClusterState) -> None:
         super().__init__(cluster)
         self._dials: dict[tuple[str, str], deque[float]] = defaultdict(deque)
 
@@ -201,7 +199,7 @@ class NoBlame(Invariant):
     PROOF_S = 2.0
     BLAME: Final = (GoodbyeReason.PROTOCOL, GoodbyeReason.VERSION, GoodbyeReason.WRONG_NETWORK)
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: ClusterState) -> None:
         super().__init__(cluster)
         self._said: list[tuple[float, str, str]] = []
 
@@ -287,7 +285,7 @@ class OrphansAreTold(Invariant):
 
     TELLING_S = 1.0
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: ClusterState) -> None:
         super().__init__(cluster)
         self._gone: list[tuple[float, str, int, str, int, int]] = []
 

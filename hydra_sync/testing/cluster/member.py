@@ -6,15 +6,12 @@ and what is acknowledged goes into the ledger, which no crash reaches.
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from functools import partial
+from typing import Final, Literal
 
 import trio
 
-from hydra_sync import Address, Config, Node, Seams, create_store, open_node
-from hydra_sync import config as configs
-from hydra_sync.config import Restart
+from hydra_sync import Config, Node, create_store, open_node
 from hydra_sync.errors import OrphanedError, StoreDamagedError, StoreError, StoreMissingError, UnavailableError
 from hydra_sync.identity import MemberKey, SigningKey
 from hydra_sync.node import recover_store
@@ -23,21 +20,19 @@ from hydra_sync.store import read_manifest
 from hydra_sync.store.faults import translated
 from hydra_sync.sync import Fetched, Fetching, Notice, OwnLogAhead, SourceReplaced
 from hydra_sync.tasks import Signal, open_tasks
-from hydra_sync.testing.cluster.application import NotedNode
-from hydra_sync.testing.cluster.channel import PlaintextChannel
+from hydra_sync.testing.cluster.application import NotedNode, Program
+from hydra_sync.testing.cluster.channel import PlaintextChannel, simulated_seams
+from hydra_sync.testing.cluster.identities import STORE
+from hydra_sync.testing.cluster.invariant import Invariants
 from hydra_sync.testing.cluster.ledger import EMPTY_STATE, Delivery
+from hydra_sync.testing.cluster.state import ClusterState
 from hydra_sync.testing.cluster.wiretap import WiretapChannel
 from hydra_sync.testing.signals import reachable, sometimes
 from hydra_sync.testing.world.host import Host
 from hydra_sync.wire import Message
 
-if TYPE_CHECKING:
-    from hydra_sync.testing.cluster.cluster import Cluster
+__all__ = ["Member"]
 
-__all__ = ["PORT", "STORE", "Member", "configurations", "member_key", "signing_key"]
-
-STORE: Final = Path("/data/store")
-PORT: Final = 5000
 RESTART_S: Final = 1.0  # what a supervisor waits before it starts a node again
 RETRY_S: Final = 0.5
 
@@ -58,28 +53,6 @@ _orphaned = reachable("an application takes back what it was given eagerly", clu
 _vanished = reachable("what an application was given eagerly is gone when it starts", cluster=True)
 
 
-def signing_key(alias: str) -> SigningKey:
-    """The key of a member; it follows from the alias."""
-    return SigningKey(hashlib.sha256(alias.encode()).digest())
-
-
-def member_key(alias: str) -> MemberKey:
-    """The name of a member, and of its log."""
-    return signing_key(alias).member
-
-
-def configurations(network: str, aliases: list[str], ips: list[str], restart: Restart) -> dict[str, Config]:
-    """The configuration of each member."""
-    keys = {alias: signing_key(alias) for alias in aliases}
-    members = tuple(
-        configs.Member(alias, key.member, Address(ip, PORT)) for (alias, key), ip in zip(keys.items(), ips, strict=True)
-    )
-    return {
-        member.alias: Config(network, keys[member.alias], members, STORE, listen=member.address, restart=restart)
-        for member in members
-    }
-
-
 class _Doom:
     """What one process of an application will end with."""
 
@@ -91,28 +64,33 @@ class _Doom:
 class Member:
     """One member. ``node`` is there while the node runs and has opened its store."""
 
-    def __init__(self, cluster: Cluster, host: Host, config: Config) -> None:
-        self.cluster = cluster
+    def __init__(self, state: ClusterState, invariants: Invariants, host: Host, config: Config) -> None:
+        self.state = state
+        self.invariants = invariants
         self.host = host
         self.alias = host.name
         self.config = config
         self.operator: Operator = "any"
-        self._open: tuple[int, Node] | None = None
         self._opened = Signal()
         self._was_opened = False
         self._is_new = False
         self._is_unusable = False
         self._doom = _Doom()
+        self._program: Program | None = None
+        self._installed = trio.Event()
 
     @property
     def node(self) -> Node | None:
-        if self._open is None or not self.host.alive or self._open[0] != self.host.incarnation:
-            return None
-        return self._open[1]
+        return self.state.node(self.alias)
 
     def start(self) -> None:
         """Start the host for the first time."""
         self.host.start(self._live, expected=(StoreError,))
+
+    def install(self, program: Program) -> None:
+        """Run a program beside the node: now, and whenever it starts again."""
+        self._program = program
+        self._installed.set()
 
     async def wait_open(self) -> Node:
         """The node, as soon as it runs."""
@@ -127,10 +105,11 @@ class Member:
             failure = self.host.failure
             if self.host.state == "exited" and isinstance(failure, StoreError):
                 _stopped()
-                self._is_unusable = isinstance(failure, StoreDamagedError) and self.cluster.recovers
-                self.cluster.stopped(self.alias, failure)
+                self._is_unusable = isinstance(failure, StoreDamagedError) and self.state.recovers
+                if self.alias not in self.state.troubled:  # it may only where a fault has hit the disk
+                    self.state.world.fail(failure)
             await trio.sleep(RESTART_S)
-            if self.host.state == "exited" and self.cluster.keeps(self.alias):
+            if self.host.state == "exited" and self.state.keeps(self.alias):
                 self.host.restart()
             while not self.host.alive:
                 await trio.sleep(RETRY_S)
@@ -141,7 +120,7 @@ class Member:
 
     async def _live(self, host: Host) -> None:
         """The process: a store if there is none, the node, and the application."""
-        seams = Seams(disk=host.disk, channel=self._channel, wall_clock=host.wall_clock, entropy=host.entropy)
+        seams = simulated_seams(host, self._channel)
         if self._is_unusable:  # the node said so, and named the command
             self._is_unusable = False
             _mended()
@@ -165,24 +144,30 @@ class Member:
                 async with open_tasks() as nursery:
                     nursery.start_soon(self._give_up, self._doom)
                     nursery.start_soon(self._run_application, node)
-                    for log in self.cluster.aliases:
+                    for log in self.state.aliases:
                         nursery.start_soon(self._follow, node, log)
-                        if "uniform" in self.cluster.features:
+                        if "uniform" in self.state.features:
                             nursery.start_soon(self._follow_uniformly, node, log)
             finally:
-                if self._open is not None and self._open[1] is node:
-                    self._open = None
+                self.state.closed(self.alias, node)
 
     async def _run_application(self, node: Node) -> None:
-        await self.cluster.installed.wait()
-        assert self.cluster.application is not None
-        await self.cluster.application(self.cluster, self.alias, NotedNode(self.cluster, self.alias, node))
+        await self._installed.wait()
+        assert self._program is not None
+        await self._program(NotedNode(node, partial(self.state.ledger.write, self.alias), self.acknowledge))
 
     def _operator_recovers(self) -> bool:
-        if not self.cluster.recovers:
+        if not self.state.recovers:
             return False
-        by_chance = self.cluster.world.random(f"operator {self.alias}").below(2) == 0
+        by_chance = self.state.world.random(f"operator {self.alias}").below(2) == 0
         return self.operator == "recover" or (self.operator == "any" and by_chance)
+
+    def acknowledge(self, start: int, events: list[bytes]) -> None:
+        """An append of ``events`` has returned."""
+        self.state.world.note("acknowledge", start + len(events) - 1)
+        self.state.ledger.acknowledge(self.alias, start, events)
+        for acknowledged in self.invariants.acknowledged:
+            acknowledged(self.alias, start, events)
 
     def give_up(self, error: StoreError) -> None:
         """The application cannot write any more: let the process end with this error."""
@@ -196,23 +181,23 @@ class Member:
 
     def _enter(self, node: Node) -> None:
         self._doom = _Doom()
-        self._open = (self.host.incarnation, node)
+        self.state.opened(self.alias, node)
         status = node.status()
         _cut(any("torn tail" in warning for warning in status.warnings))
-        if not self.cluster.is_sound(self.alias) or (self._is_new and self._was_opened):
-            for log in self.cluster.aliases:  # an application whose disk was replaced starts over, too
-                self.cluster.ledger.start_over(self.alias, log)
+        if not self.state.is_sound(self.alias) or (self._is_new and self._was_opened):
+            for log in self.state.aliases:  # an application whose disk was replaced starts over, too
+                self.state.ledger.start_over(self.alias, log)
         self._was_opened, self._is_new = True, False
         tips = [f"{member.alias}:{member.log.tip.next_seq}" for member in status.members]
-        self.cluster.world.note("open", *tips)
-        for booted in self.cluster.invariants.booted:
+        self.state.world.note("open", *tips)
+        for booted in self.invariants.booted:
             booted(self.alias)
         self._opened.fire()
 
     async def _follow(self, node: Node, log: str) -> None:
         """The application's side: take every event, once, and go on where it was after a restart."""
-        ledger = self.cluster.ledger
-        if not self.cluster.remembers(log) or not self.cluster.remembers(self.alias):
+        ledger = self.state.ledger
+        if not self.state.remembers(log) or not self.state.remembers(self.alias):
             await self._look_what_is_gone(node, log)
         while True:
             try:
@@ -220,7 +205,7 @@ class Member:
                     self._deliver(ledger.fold(self.alias, log, event))
             except OrphanedError as error:
                 _orphaned()
-                self.cluster.world.note("orphaned", log, error.start, error.stop)
+                self.state.world.note("orphaned", log, error.start, error.stop)
                 ledger.take_back(self.alias, log, error.start)
             except UnavailableError:
                 _unavailable()
@@ -228,8 +213,8 @@ class Member:
 
     async def _look_what_is_gone(self, node: Node, log: str) -> None:
         """What an application took eagerly from an earlier process may be gone: it compares, and takes it back."""
-        ledger, held = self.cluster.ledger, self.cluster.ledger.held[self.alias, log]
-        stop = min(len(held), self.cluster.logs(self.alias)[log].tip.next_seq)
+        ledger, held = self.state.ledger, self.state.ledger.held[self.alias, log]
+        stop = min(len(held), self.state.logs(self.alias)[log].tip.next_seq)
         while stop:
             try:
                 events = [event async for event in node.read(log, SeqRange(stop - 1, stop), epochs=True)]
@@ -243,29 +228,29 @@ class Member:
 
     async def _follow_uniformly(self, node: Node, log: str) -> None:
         """As `_follow`, of what is stable: none of it is ever taken back."""
-        ledger = self.cluster.ledger
+        ledger = self.state.ledger
         while True:
             cursor = ledger.uniform_cursors[self.alias, log]
             try:
                 async for event in node.follow(log, cursor, resumes=True, epochs=True):
                     self._deliver(ledger.fold(self.alias, log, event, uniform=True))
             except OrphanedError as error:
-                for unstable in self.cluster.invariants.unstable:
+                for unstable in self.invariants.unstable:
                     unstable(self.alias, log, SeqRange(error.start, error.stop))
                 await trio.sleep(RETRY_S)
             except UnavailableError:
                 await trio.sleep(RETRY_S)
 
     def _deliver(self, delivery: Delivery) -> None:
-        for delivering in self.cluster.invariants.delivering:
+        for delivering in self.invariants.delivering:
             delivering(delivery)
-        self.cluster.ledger.deliver(delivery)
-        self.cluster.world.note("stable" if delivery.uniform else "deliver", delivery.log, delivery.event.seq)
+        self.state.ledger.deliver(delivery)
+        self.state.world.note("stable" if delivery.uniform else "deliver", delivery.log, delivery.event.seq)
 
     async def reread(self, node: Node, log: str) -> None:
         """Read a log from its beginning, and again from anywhere, and let the invariants compare."""
-        stop = self.cluster.logs(self.alias)[log].tip.next_seq
-        ledger, state = self.cluster.ledger, EMPTY_STATE
+        stop = self.state.logs(self.alias)[log].tip.next_seq
+        ledger, state = self.state.ledger, EMPTY_STATE
         states: list[bytes] = []
         async for event in node.read(log, SeqRange(0, stop), epochs=True):
             delivery = ledger.fold(self.alias, log, event, after=state)
@@ -273,13 +258,13 @@ class Member:
             states.append(state)
             self._compare(delivery)
         if stop:
-            start = self.cluster.world.random("reread").below(stop)  # as likely as not inside of a batch
+            start = self.state.world.random("reread").below(stop)  # as likely as not inside of a batch
             async for event in node.read(log, SeqRange(start, stop), epochs=True):
                 if event.seq < len(states):
                     self._compare(Delivery(self.alias, log, event, states[event.seq]))
 
     def _compare(self, delivery: Delivery) -> None:
-        for reread in self.cluster.invariants.reread:
+        for reread in self.invariants.reread:
             reread(delivery)
 
     # Overheard
@@ -288,12 +273,12 @@ class Member:
         return WiretapChannel(key, self.config.keys, self._hear, self._dialed)
 
     def _dialed(self, peer: MemberKey) -> None:
-        for dialed in self.cluster.invariants.dialed:
-            dialed(self.alias, self.cluster.alias_of(peer))
+        for dialed in self.invariants.dialed:
+            dialed(self.alias, self.state.alias_of(peer))
 
     def _hear(self, peer: MemberKey, message: type[Message], frame: bytes) -> None:
-        target = self.cluster.alias_of(peer)
-        for sent in self.cluster.invariants.sent:
+        target = self.state.alias_of(peer)
+        for sent in self.invariants.sent:
             sent(self.alias, target, message, frame)
 
     def _notice(self, notice: Notice) -> None:
@@ -305,5 +290,8 @@ class Member:
             _replaced()
         elif isinstance(notice, OwnLogAhead):
             _halted()
-            self.cluster.halted.setdefault(self.alias, None)
-        self.cluster.noticed(self.alias, notice)
+            self.state.halted.setdefault(self.alias, None)
+        for seen in self.state.watchers:
+            seen.append((self.alias, notice))
+        for noticed in self.invariants.noticed.get(type(notice), ()):
+            noticed(self.alias, notice)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import trio
 
 from hydra_sync.epoch import answers_needed, majority
 from hydra_sync.errors import ForkedError, StoreError, UnavailableError
 from hydra_sync.testing.cluster.invariant import Invariant, InvariantError
+from hydra_sync.testing.cluster.member import Member
+from hydra_sync.testing.cluster.state import ClusterState
 from hydra_sync.testing.signals import reachable
 from hydra_sync.testing.world.host import HostDiedError
-
-if TYPE_CHECKING:
-    from hydra_sync.testing.cluster.cluster import Cluster
 
 __all__ = ["audit", "choose_core", "enlarge_core", "strand", "wait_for"]
 
@@ -24,7 +23,7 @@ OPEN_S: Final = 5.0  # a store is open by then, unless its disk fails
 _stranded = reachable("the core has to do without some member", cluster=True)
 
 
-def choose_core(cluster: Cluster) -> list[str]:
+def choose_core(cluster: ClusterState) -> list[str]:
     """A majority of sound members at least, by chance, or as many as can start; all where they are not so many."""
     dice = cluster.world.random("core")
     able = [alias for alias in cluster.aliases if cluster.is_sound(alias)]
@@ -36,7 +35,7 @@ def choose_core(cluster: Cluster) -> list[str]:
     return able[: dice.between(min(fewest, len(able)), len(able))]
 
 
-async def enlarge_core(cluster: Cluster, core: Sequence[str]) -> list[str]:
+async def enlarge_core(cluster: ClusterState, core: Sequence[str]) -> list[str]:
     """The core, or all who are able where a copy had a torn tail: it counts for nothing before its author starts."""
     with trio.move_on_after(OPEN_S):
         while not all(cluster.node(alias) for alias in core):  # noqa: ASYNC110  they open one after the other
@@ -45,7 +44,7 @@ async def enlarge_core(cluster: Cluster, core: Sequence[str]) -> list[str]:
     return [alias for alias in cluster.aliases if cluster.is_sound(alias)] if doubts else list(core)
 
 
-def strand(cluster: Cluster) -> None:
+def strand(cluster: ClusterState) -> None:
     """Those outside of the core stay down, or cut off one way or both, or are left alone."""
     dice = cluster.world.random("outsiders")
     for alias in cluster.aliases:
@@ -63,7 +62,7 @@ def strand(cluster: Cluster) -> None:
                 cluster.world.link(alias, other).cut()
 
 
-async def wait_for(cluster: Cluster, stage: Sequence[Invariant]) -> None:
+async def wait_for(cluster: ClusterState, stage: Sequence[Invariant]) -> None:
     """Return when all invariants of a stage hold at once; the run fails when the time of one has passed."""
     began_s = cluster.now_s
     while True:
@@ -76,10 +75,10 @@ async def wait_for(cluster: Cluster, stage: Sequence[Invariant]) -> None:
         await trio.sleep(POLL_S)
 
 
-async def audit(cluster: Cluster) -> None:
+async def audit(cluster: ClusterState, members: Mapping[str, Member]) -> None:
     """Have every running node read all its logs again."""
     for alias in cluster.running:
-        member = cluster.members[alias]
+        member = members[alias]
         for log in cluster.aliases:
             node = member.node
             if node is None:
