@@ -47,10 +47,10 @@ TOLD: Final = (Connected, Disconnected, NoSession, Started, LostDisk, Remembers)
 def recover(timeout: float | None, accept_loss: bool, without: Sequence[str], as_json: bool, **options: Any) -> None:
     """Get the log of a member whose disk is gone back from the others, and theirs too.
 
-    Makes a store where none is, or one that opens where it is damaged (what is there is kept, or moved
-    aside; nothing is deleted), and runs the node until its own log is recovered, a new epoch of it has
-    begun, and the node counts again for the logs of all others. Ctrl-C keeps what was fetched: `recover` or
-    `run` goes on from there.
+    Makes a store where none is, or one that opens where it is damaged, looks through all logs, and takes out
+    those in which anything is damaged (what is there is kept, or moved aside; nothing is deleted). Then it runs
+    the node until its own log is recovered, a new epoch of it has begun, and the node counts again for the logs
+    of all others. Ctrl-C keeps what was fetched: `recover` or `run` goes on from there.
     """
     config = take_config(options)
     lost = given_up(config, accept_loss, without)
@@ -74,6 +74,8 @@ class _Recovery:
     epoch: int | None = None
     """The epoch that has begun."""
 
+    checked: tuple[str, int] = ("", 0)
+    """Whose log is being looked through for damage, and how many bytes are done."""
     ends: list[Status] = field(default_factory=list)
     """What was reached at the end, unless it was interrupted."""
     recovered: bool = False
@@ -111,12 +113,25 @@ class _Recovery:
     async def _prepare(self) -> None:
         if self.without:
             self._say(loss_warning(self.config, self.without))
-        for line in await recover_store(self.config, without=self.without):
+        async with open_tasks() as nursery:
+            nursery.start_soon(self._tell_checks)
+            done = await recover_store(self.config, without=self.without, progress=self._check)
+            nursery.cancel_scope.cancel()
+        for line in done:
             self._say(line)
         if not self.as_json:
             self._say(
                 f"recovering {self.config.me.alias} in network {self.config.network}; Ctrl-C keeps what is fetched"
             )
+
+    def _check(self, log: MemberKey, size: int) -> None:
+        self.checked = self.config.alias(log), size
+
+    async def _tell_checks(self) -> None:
+        while True:
+            await trio.sleep(PROGRESS_S)
+            alias, size = self.checked
+            self._say(f"looking for damage: {alias}'s log, {size / 1e6:,.1f} MB")
 
     def _notice(self, notice: Notice) -> None:
         match notice:

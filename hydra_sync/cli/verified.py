@@ -128,6 +128,7 @@ def _advice(checked: Checked) -> str:
             "if some does, fetch it again, from another member."
         )
     return (
-        "Keep the store as it is: a node serves what is sound and never serves the damage. Get the events from a "
-        "member that has them with: hydra-sync fetch LOG START STOP --from MEMBER --output FILE"
+        "A node serves what is sound and never serves the damage. To have the events again, stop the node, and: "
+        "hydra-sync recover, which keeps the damaged log aside and fetches it anew. Some of them, from a member that "
+        "has them: hydra-sync fetch LOG START STOP --from MEMBER --output FILE"
     )

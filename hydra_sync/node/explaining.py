@@ -10,6 +10,7 @@ from hydra_sync.sync.starting import Phase
 
 __all__ = ["explain", "explain_fork", "explain_start", "names"]
 
+_ANEW: Final = "to have them again, stop this node, and hydra-sync recover: it fetches the log anew"
 _WITHOUT: Final = (
     "Without one whose disk is lost for good: stop this node, and hydra-sync recover --accept-loss --without MEMBER; "
     "what only that disk held is lost then"
@@ -128,7 +129,7 @@ def _log(status: Status, member: MemberStatus) -> Iterator[str]:
         here += late if log.counted < log.tip.next_seq else ""
         yield f"{name} log: {here}" + ("" if member.connected else f"; {member.alias} is {_away(member)}")
     for hole in log.holes:
-        yield f"{name} log: events {hole} are damaged here"
+        yield f"{name} log: events {hole} are damaged here; {_ANEW}"
     if log.tip.next_seq > log.stable and status.start.ready and log.forked_at is None:
         yield f"{name} log is stable, durable on a majority, up to {log.stable} of {log.tip.next_seq}"
 
@@ -139,6 +140,8 @@ def _reminder(status: Status, author: MemberStatus) -> str:
         return f"waits for {author.alias} to be back ({_away(author)})"
     if author.states.get(author.alias) == "amnesiac":
         return f"waits for {author.alias}, which lost it too, to recover it"
+    if author.log.holes:
+        return "cannot count with what is damaged in it"
     if author.log.lag:
         return "fetches the rest"
     return f"waits for {author.alias} to start"

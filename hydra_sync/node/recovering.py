@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from hydra_sync import store as stores
 from hydra_sync.config import Config
@@ -10,19 +11,26 @@ from hydra_sync.errors import StoreDamagedError, StoreError, UsageError
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import STORE_ID_BYTES
 from hydra_sync.node.seams import Seams
-from hydra_sync.store import Manifest, open_store, own_log_forked
+from hydra_sync.store import Manifest, VerifyReport, open_store, own_log_forked
+from hydra_sync.store.layout import LogPlace
 
 __all__ = ["record_loss", "recover_store"]
 
 
 async def recover_store(
-    config: Config, *, without: Sequence[MemberKey] = (), seams: Seams | None = None
+    config: Config,
+    *,
+    without: Sequence[MemberKey] = (),
+    seams: Seams | None = None,
+    progress: Callable[[MemberKey, int], None] = lambda _log, _size: None,
 ) -> tuple[str, ...]:
-    """See to it that ``config.persistence_dir`` holds a store that opens; returns what was done, in sentences.
+    """See to it that ``config.persistence_dir`` holds a sound store; returns what was done, in sentences.
 
-    Where nothing was wrong nothing is done. What cannot be opened is moved aside, and never deleted. The
-    node then recovers by itself when it runs. ``without`` is the operator's word that the disks of these
-    members are lost for good: their answers are not waited for, and what only they held is lost.
+    Where nothing was wrong nothing is done. What cannot be opened, and every log in which anything is damaged,
+    is moved aside, and never deleted: all of each log is read for that, and ``progress`` gets the log and the
+    bytes of it that are done. The node then recovers by itself when it runs. ``without`` is the operator's word
+    that the disks of these members are lost for good: their answers are not waited for, and what only they held
+    is lost.
 
     Raises `UsageError` where there is nothing to recover from, or no sense in it, and `StoreError` where the
     own log is proven to be forked.
@@ -43,9 +51,32 @@ async def recover_store(
         done.append(f"moved what cannot be opened to {aside} ({error})")
         done += await stores.remake_store(seams.disk, path, manifest, config.keys)
         await _open(config, seams)
+    done += await _move_damaged_aside(config, seams, progress)
     if without:
         await stores.give_up(seams.disk, path, manifest, without)
     return tuple(done)
+
+
+async def _move_damaged_aside(config: Config, seams: Seams, progress: Callable[[MemberKey, int], None]) -> list[str]:
+    if len(config.members) == 1:
+        return []  # nobody else has the log: what is left of it is all there is
+    done = []
+    for member in config.members:
+        place = LogPlace(config.persistence_dir.absolute(), config.network_id, member.key)
+        report = await stores.verify_log(seams.disk, place, partial(progress, member.key))
+        if not report.is_sound:
+            aside = await stores.move_log_aside(seams.disk, place, "this node's copy was damaged on its disk")
+            done.append(_moved(config, member.key, report, str(aside)))
+    return done
+
+
+def _moved(config: Config, log: MemberKey, report: VerifyReport, aside: str) -> str:
+    first = report.damage[0]
+    where = f"events {first.range}" if first.range.count else f"from seq {first.range.start} on"
+    damaged = f"was damaged ({where}: {first.reason}), and is in {aside} now"
+    if log != config.key.member:
+        return f"{config.alias(log)}'s log {damaged}; it is fetched again"
+    return f"its own log {damaged}; what the others hold of it is fetched again, and the rest is only there"
 
 
 async def record_loss(config: Config, without: Sequence[MemberKey], *, seams: Seams | None = None) -> None:

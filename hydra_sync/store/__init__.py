@@ -6,7 +6,7 @@
     <dir>/logs/<author hex>/<20-digit first seq>.idx    where their records are; a cache (`index`)
     <dir>/logs/<author hex>/standing.cbor               what the node owes others about the log (`standing`)
     <dir>/logs/<author hex>/cut.cbor                    only while the end of the log is taken out (`cutting`)
-    <dir>/quarantine/                                   what was taken out, and why (`quarantine`)
+    <dir>/quarantine/                                   what was taken out, and why (`quarantine`, `remaking`)
     <dir>/checkpoint.cbor                               where the network before this one ended (`checkpoints`)
     <dir>/forks/<author hex>.cbor                       the proof that its author signed two histories (`proofs`)
 
@@ -26,7 +26,7 @@ from hydra_sync.store.log import Log
 from hydra_sync.store.manifest import Manifest
 from hydra_sync.store.opening import Cut, OpeningReport
 from hydra_sync.store.proofs import fork_positions, own_log_forked, read_proofs
-from hydra_sync.store.remaking import give_up, move_aside, remake_store
+from hydra_sync.store.remaking import give_up, move_aside, move_log_aside, remake_store
 from hydra_sync.store.standing_file import read_standing, write_standing
 from hydra_sync.store.store import Store, open_store
 from hydra_sync.store.verify import Finding, VerifyReport, verify_log, verify_segment
@@ -46,6 +46,7 @@ __all__ = [
     "fork_positions",
     "give_up",
     "move_aside",
+    "move_log_aside",
     "open_store",
     "own_log_forked",
     "position_of",

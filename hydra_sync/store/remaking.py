@@ -16,12 +16,12 @@ from hydra_sync.errors import NewerFormatError, StoreDamagedError, StoreMissingE
 from hydra_sync.identity import MemberKey
 from hydra_sync.store.directory import create_store, forget, list_dir, read_manifest, write_manifest
 from hydra_sync.store.faults import translated
-from hydra_sync.store.layout import LOGS, LogPlace
+from hydra_sync.store.layout import LOGS, QUARANTINE, LogPlace
 from hydra_sync.store.manifest import Manifest
 from hydra_sync.store.standing_file import read_standing, write_standing
 from hydra_sync.store.store import lock_store
 
-__all__ = ["give_up", "move_aside", "remake_store"]
+__all__ = ["give_up", "move_aside", "move_log_aside", "remake_store"]
 
 _HOLDER: Final = "recover"
 
@@ -102,6 +102,31 @@ async def move_aside(disk: Disk, path: Path) -> Path:
             target = path.with_name(f"{path.name}.unusable-{number}")
             await disk.rename(path, target)
             await disk.sync_dir(path.parent)
+    finally:
+        lock.release()
+    return target
+
+
+async def move_log_aside(disk: Disk, place: LogPlace, why: str) -> Path:
+    """Give the place of a damaged log to one without events, of which nothing is known; durable on return.
+
+    Returns where the damaged one is now. What the node has promised about the log is kept. After a crash on
+    the way its directory is missing, which is noticed and means the same. Raises `StoreLockedError` if the store
+    is in use.
+    """
+    lock = await lock_store(disk, place.root, _HOLDER)
+    try:
+        with translated(f"moving {place.directory} aside"):
+            standing = await read_standing(disk, place)
+            taken = await list_dir(disk, place.quarantine)
+            names = (f"{place.author.hex()}-damaged-{number}" for number in range(1, len(taken) + 2))
+            target = place.quarantine / next(name for name in names if name not in taken)
+            await disk.rename(place.directory, target)
+            for directory in (place.root / QUARANTINE, place.root / LOGS):
+                await disk.sync_dir(directory)
+            await disk.make_dir(place.directory)
+            await disk.sync_dir(place.root / LOGS)
+            await write_standing(disk, place, replace(standing, amnesiac=True, why=why))
     finally:
         lock.release()
     return target

@@ -239,6 +239,27 @@ def test_damaged_store_files_are_made_again(cli: Cli, start: Start, trio_home: P
         stop(nodes[name])
 
 
+def test_damaged_logs_are_fetched_anew(cli: Cli, start: Start, trio_home: Path) -> None:
+    """What verify finds, recover mends: of its own log, and of another member's, which waits for that."""
+    nodes = begin(cli, start)
+    stop(nodes["carol"])
+    for log in Path("carol/logs").iterdir():
+        (segment,) = log.glob("*.log")
+        flip(segment, 100)
+    said = cli("verify", *of("carol"))
+    assert said.code == 3
+    assert "hydra-sync recover" in said.out
+    done = start("recover", *of("carol"))
+    assert done.wait() == 0
+    moved = [line for line in done.seen if "was damaged" in line]
+    assert {line.partition(" was damaged")[0] for line in moved} == {"alice's log", "its own log", "bob's log"}
+    assert len(list(Path("carol/quarantine").glob("*-damaged-1/*.log"))) == 3
+    assert cli("verify", *of("carol")).code == 0
+    assert values(cli, "carol", "carol") == ["one", "two", "three"]
+    for name in ("alice", "bob"):
+        stop(nodes[name])
+
+
 def test_an_interrupted_recovery_goes_on(cli: Cli, start: Start, trio_home: Path) -> None:
     """Ctrl-C is 130, keeps the store, and names the way on; run goes on by itself."""
     nodes = begin(cli, start)
