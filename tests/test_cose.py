@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hydra_sync import cose
 from hydra_sync.errors import FormatError, SignatureError
-from hydra_sync.identity import SigningKey
+from hydra_sync.identity import SigningKey, cose_signed_bytes
 from hydra_sync.limits import COSE_PAYLOAD_BYTES_MAX
 
 KEY, OTHER = SigningKey(b"\x01" * 32), SigningKey(b"\x02" * 32)
@@ -60,7 +60,7 @@ def test_who_signed_and_about_what_is_covered() -> None:
 def test_payloads_of_another_head_have_another_form(size: int) -> None:
     """Ours are at least 24 bytes long; shorter ones are refused though they are signed."""
     payload = bytes(size)
-    signature = KEY.sign(cose.cose_signed_bytes(AAD, payload))
+    signature = KEY.sign(cose_signed_bytes(AAD, payload))
     for head in (bytes([0x58, size]), bytes([0x40 + size])):
         data = b"\xd2\x84\x43\xa1\x01\x32\xa0" + head + payload + b"\x58\x40" + signature
         with pytest.raises(FormatError, match="no COSE_Sign1 of our form"):

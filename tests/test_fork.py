@@ -179,7 +179,7 @@ def attacks() -> dict[str, ForkProof]:
     last = zero[4]
     bobs = sealed(Tip.after(zero[3]), salt=9, key=BOB)
     resigned = parse_signed_header(zero[3].cose[:-64] + zero[2].cose[-64:])
-    foreign = [sealed(network=OTHER_NETWORK, salt=1), sealed(network=OTHER_NETWORK, salt=2)]
+    foreign = sealed(network=OTHER_NETWORK, salt=1), sealed(network=OTHER_NETWORK, salt=2)
     changed = replace(last.header, time_us=1)
     forged = last.cose.replace(last.header.encode(), changed.encode())
     above = sealed(Tip(0, 7, resigned.hash), salt=9, key=BOB)
@@ -208,7 +208,7 @@ def attacks() -> dict[str, ForkProof]:
         "another's header alone": proof([bobs], [last]),
         "another's log": proof([bobs], [last], BOB.member),
         "the author's headers as another's": proof(LEFT, RIGHT, BOB.member),
-        "headers of another network": proof(*([batch] for batch in foreign)),
+        "headers of another network": proof(foreign[:1], foreign[1:]),
         "a spoiled signature": proof([spoiled(last)], [last]),
         "a spoiled signature below the next header": proof([spoiled(zero[3]), last], zero[3:]),
         "the signature of another header": ForkProof(ALICE.member, (resigned.cose,), coses(zero[3])),

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
+from typing import IO, Any
 
 import pytest
 
@@ -37,8 +38,8 @@ class Result:
     err: str
 
     @property
-    def json(self) -> list[dict[str, object]]:
-        """Standard output, every line of which has to be JSON."""
+    def json(self) -> list[dict[str, Any]]:
+        """Standard output, every line of which has to be JSON; of which form, the test knows."""
         return [json.loads(line) for line in self.out.splitlines()]
 
 
@@ -145,8 +146,8 @@ class Process:
         for reader in self._readers:
             reader.start()
 
-    def _read(self, number: int, stream: object) -> None:
-        for line in stream:  # type: ignore[attr-defined]
+    def _read(self, number: int, stream: IO[str]) -> None:
+        for line in stream:
             self._lines.put((number, line.rstrip("\n")))
         self._lines.put((number, None))
 

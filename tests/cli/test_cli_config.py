@@ -92,7 +92,7 @@ def test_flags_alone_are_enough(cli: Cli, home: Path) -> None:
     assert "hydra-sync run --network flagged --node-id al" in done.out
     assert "--persistence-dir 'by flags'" in done.out
     status = cli("status", *flags, "--json").json[0]
-    assert [log["alias"] for log in status["logs"]] == ["al", "bob"]  # type: ignore[attr-defined]
+    assert [log["alias"] for log in status["logs"]] == ["al", "bob"]
 
 
 def test_the_default_file_and_the_environment(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ def test_two_beginnings_of_one_epoch(cli: Cli, network: NetworkId) -> None:
     assert "at seq 1, with two batches that are the first of epoch 7:" in cli(*VERIFY, path).out
     (found,) = cli(*VERIFY, path, "--json").json
     assert (found["kind"], found["epoch"], found["seq"]) == ("epoch", 7, 1)
-    assert [found[side]["headers"] for side in ("left", "right")] == [2, 2]  # type: ignore[index]
+    assert [found[side]["headers"] for side in ("left", "right")] == [2, 2]
 
 
 def test_a_proof_is_enough_by_itself(cli: Cli, home: Path) -> None:

@@ -34,7 +34,7 @@ def test_nothing_is_appended_offline(cli: Cli, forked: Path) -> None:
     done = cli("append", *NODE, "f")
     assert done.code != 0
     assert FORKED in done.err
-    assert cli("status", *NODE, "--json").json[0]["logs"][0]["next_seq"] == 5  # type: ignore[index]  # it is JSON
+    assert cli("status", *NODE, "--json").json[0]["logs"][0]["next_seq"] == 5
 
 
 @pytest.mark.parametrize("restart", ["trust-disk", "prove"])
@@ -63,12 +63,12 @@ def test_the_store_of_a_node_that_does_not_run_tells_of_it(cli: Cli, forked: Pat
     said = cli("explain", *NODE).out
     assert FORKED in said
     assert "bob's log is forked: two histories were signed from 0 on" in said
-    assert [log["state"] for log in cli("status", *NODE, "--json").json[0]["logs"]] == ["forked"] * 2  # type: ignore[attr-defined]  # it is JSON
+    assert [log["state"] for log in cli("status", *NODE, "--json").json[0]["logs"]] == ["forked"] * 2
     done = cli("verify", *NODE)
     assert done.code == 0  # what is here is sound
     assert "alice's log is forked" in done.out
     logs = cli("verify", *NODE, "--json").json[0]["logs"]
-    assert {log["log"]: log["forked_at"] for log in logs} == {"alice": 2, "bob": 0}  # type: ignore[attr-defined]  # it is JSON
+    assert {log["log"]: log["forked_at"] for log in logs} == {"alice": 2, "bob": 0}
 
 
 def test_what_lies_beyond_is_not_read(cli: Cli, forked: Path) -> None:

@@ -70,7 +70,7 @@ def test_damage_is_told_and_decides_the_code(cli: Cli, node: Path) -> None:
     assert "\x1b[31moops" not in done.out
     assert "status        open" in done.out
     [found] = cli("import", "hydra-node", node, "--json").json
-    problem = found["problems"][0]  # type: ignore[index]
+    problem = found["problems"][0]
     assert (problem["file"], problem["line"], problem["harmless"]) == ("state", 5, False)
     (node / "state").write_bytes(b"\n".join(WHOLE) + b'\n{"eventId"')
     torn = cli("import", "hydra-node", node)

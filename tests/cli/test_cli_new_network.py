@@ -96,7 +96,7 @@ def test_another_member_joins(cli: Cli, start: Start, home: Path) -> None:
         (first, *rest) = [event["value"] for event in cli("read", *of(f"{name}-2"), "dave", "--json").json]
         assert first is None  # bytes have no form in JSON
         assert rest == ["hello", "again"]
-        checkpoint = bytes.fromhex(cli("read", *of(f"{name}-2"), "dave", "--json").json[0]["cbor"])  # type: ignore[arg-type]
+        checkpoint = bytes.fromhex(cli("read", *of(f"{name}-2"), "dave", "--json").json[0]["cbor"])
         assert checkpoint.endswith(b"balances")
         assert "checkpoint" not in cli("status", *of(f"{name}-2")).out
     stop(dave, nodes["alice"], nodes["bob"])
@@ -140,7 +140,7 @@ def test_append_begins_with_the_checkpoint(cli: Cli, stopped: Path) -> None:
 
 def test_positions_can_be_given(cli: Cli, stopped: Path) -> None:
     """Where members hold different ends, at the last batch before."""
-    (alices, bobs) = make(cli, "alice", "--up-to", "alice=2", "--json").json[0]["logs"]  # type: ignore[misc]
+    (alices, bobs) = make(cli, "alice", "--up-to", "alice=2", "--json").json[0]["logs"]
     ends = list(parse_batches(segment(stopped, "alice", "alice").read_bytes().rstrip(b"\0")))
     by_alias = {log["log"]: (log["next_seq"], log["hash"]) for log in (alices, bobs)}
     assert by_alias == {"alice": (2, ends[1].hash.hex()), "bob": (0, bytes(32).hex())}
@@ -156,7 +156,7 @@ def test_of_a_forked_log_only_what_all_agree_on(cli: Cli, stopped: Path) -> None
     Path("alice/forks").mkdir()
     Path("alice/forks", f"{alice.key.member.hex()}.cbor").write_bytes(encode_proof(alice.network_id, proof))
     logs = make(cli, "alice", "--json").json[0]["logs"]
-    assert {log["log"]: log["next_seq"] for log in logs} == {"alice": 1, "bob": 0}  # type: ignore[attr-defined]
+    assert {log["log"]: log["next_seq"] for log in logs} == {"alice": 1, "bob": 0}
 
 
 @pytest.mark.parametrize(
@@ -220,4 +220,4 @@ def test_damage_where_a_log_ends(cli: Cli, stopped: Path) -> None:
     flip(path, len(data) - len(last.record) + 60)
     cut = make(cli, "alice", "--json")
     assert cut.code == 0  # at the end it may never have been acknowledged
-    assert {log["log"]: log["next_seq"] for log in cut.json[0]["logs"]} == {"alice": 2, "bob": 0}  # type: ignore[attr-defined]
+    assert {log["log"]: log["next_seq"] for log in cut.json[0]["logs"]} == {"alice": 2, "bob": 0}

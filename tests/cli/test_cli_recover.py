@@ -148,8 +148,8 @@ def test_recovery_that_waits_says_for_whom(cli: Cli, start: Start, trio_home: Pa
     assert "starting: asks for epoch" in explained
     assert "amnesiac for bob's log: has 1, waits for bob to be back (not connected" in explained
     status = cli("status", *of("carol"), "--json").json[0]
-    assert status["live"]["start"]["waiting"] == ["bob"]  # type: ignore[index]
-    states = {log["alias"]: log["state"] for log in status["logs"]}  # type: ignore[attr-defined]
+    assert status["live"]["start"]["waiting"] == ["bob"]
+    states = {log["alias"]: log["state"] for log in status["logs"]}
     assert (states["bob"], states["carol"]) == ("amnesiac", "amnesiac")
     stop(waiting)
 

@@ -218,6 +218,8 @@ class Campaign:
                 stderr=errors,
                 cwd=ROOT,
             )
+        assert process.stdin is not None
+        assert process.stdout is not None
         victim.process = process
         try:
             await self._listen(victim, process)

@@ -29,11 +29,12 @@ import trio
 import hydra_sync.node.node
 import hydra_sync.store.author
 import hydra_sync.store.log
+from hydra_sync.batch import seal_batch
 from hydra_sync.config import Config, load_config
 from hydra_sync.disk import RealDisk
 from hydra_sync.identity import MemberKey
 from hydra_sync.node import Node, Seams, open_node
-from hydra_sync.store import Log, Store, verify_segment
+from hydra_sync.store import Log, Store, open_store, verify_segment
 from hydra_sync.store.layout import LogPlace, segment_seqs
 from hydra_sync.sync import Advanced, Connected, Notice
 from tests.crash.phases import Page, Phase
@@ -160,9 +161,13 @@ class Life:
 async def run(config: Config, page: Page, number: int) -> None:
     """Live until told to stop, or killed."""
     life = Life(config, page, number)
-    hydra_sync.store.author.seal_batch = partial(life.seal_batch, hydra_sync.store.author.seal_batch)
-    hydra_sync.store.log.INDEX_FLUSH_BYTES = INDEX_FLUSH_BYTES
-    hydra_sync.node.node.open_store = partial(life.open_store, hydra_sync.node.node.open_store)
+    for module, name, ours in (
+        (hydra_sync.store.author, "seal_batch", partial(life.seal_batch, seal_batch)),
+        (hydra_sync.store.log, "INDEX_FLUSH_BYTES", INDEX_FLUSH_BYTES),
+        (hydra_sync.node.node, "open_store", partial(life.open_store, open_store)),
+    ):
+        assert hasattr(module, name)
+        setattr(module, name, ours)
     async with open_node(config, seams=Seams(disk=life.disk), observe=life.observe) as node:
         life.opened(node)
         async with trio.open_nursery() as nursery:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,11 +179,11 @@ def invalid(transaction: Event) -> Event:
     return {"tag": "TxInvalid", "headId": HEAD, "utxo": [], "transaction": transaction, "validationError": why}
 
 
-def lines(dialect: Dialect, events: Sequence[Event], first_id: int = 0) -> list[bytes]:
+def lines(dialect: Dialect, events: Sequence[Mapping[str, object]], first_id: int = 0) -> list[bytes]:
     """The events as that release writes them."""
     found = []
     for event_id, event in enumerate(events, first_id):
-        fields: Event = {"eventId": event_id, "stateChanged": event} if dialect.has_id else event
+        fields: Event = {"eventId": event_id, "stateChanged": event} if dialect.has_id else dict(event)
         fields = fields | ({"time": TIME} if dialect.has_time else {})
         found.append(json.dumps(fields, separators=(",", ":")).encode())
     return found

@@ -20,6 +20,7 @@ from tests.importer.histories import (
     V1_3,
     V2_2,
     VKEYS,
+    Event,
     history,
     lines,
     opening,
@@ -146,7 +147,7 @@ def test_missing_events(tmp_path: Path) -> None:
 
 def test_what_stops_hydra_node_is_told(tmp_path: Path) -> None:
     """An event that its own fold cannot take: with its place, and the others are folded."""
-    alone = {"tag": "SnapshotConfirmed", "headId": HEAD, "snapshot": None, "signatures": {"multiSignature": []}}
+    alone: Event = {"tag": "SnapshotConfirmed", "headId": HEAD, "snapshot": None, "signatures": {"multiSignature": []}}
     imported = read(tmp_path, lines(V2_2, [*opening(V2_2), alone, *received(TX10)]))
     assert [(problem.position.line, "hydra-node stops here" in problem.reason) for problem in imported.problems] == [
         (4, True)
@@ -232,7 +233,7 @@ def test_migrated_events_are_read_once(tmp_path: Path) -> None:
 
 def test_the_oldest_layout(tmp_path: Path) -> None:
     """``state`` is the state of the head, ``server-output`` has what led there, its last line half written."""
-    told = [
+    told: list[Event] = [
         {"tag": "HeadIsInitializing", "parties": VKEYS},
         {"tag": "HeadIsOpen", "utxo": [1, 2, 3]},
         {"tag": "TxValid", "transaction": {"id": 7, "inputs": [3], "outputs": [33]}},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -64,7 +64,7 @@ def closing() -> Event:
     return head_event("HeadClosed", snapshotNumber=1, chainState={}, contestationDeadline="2026-01-01T00:00:00Z")
 
 
-def checkpoint(state: Event) -> Event:
+def checkpoint(state: Mapping[str, object]) -> Event:
     return {"tag": "Checkpoint", "state": state}
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import trio
@@ -20,6 +21,8 @@ from hydra_sync.sync import Notice
 from hydra_sync.testing.cluster.channel import PlaintextChannel
 
 PATIENCE_S = 30.0  # far more than anything here takes
+
+N = TypeVar("N", bound=Notice)
 
 
 def free_port() -> int:
@@ -82,7 +85,7 @@ class Network:
         async with open_node(self.configs[name], seams=seams or self.seams, observe=observe) as node:
             yield node
 
-    def told(self, name: str, kind: type[Notice]) -> list[Notice]:
+    def told(self, name: str, kind: type[N]) -> list[N]:
         """The notices of one kind that one node gave, in order."""
         return [notice for teller, notice in self.notices if teller == name and isinstance(notice, kind)]
 

@@ -26,7 +26,7 @@ def status(start: StartStatus, *, connected: tuple[str, ...] = ()) -> Status:
             address=None,
             connected=alias in connected,
             last_error=None,
-            log=LogStatus(0, Tip(1, 5, bytes(32)) if alias == "alice" else EMPTY, 4, [], "ok", target=9),
+            log=LogStatus(0, Tip(1, 5, bytes(32)) if alias == "alice" else EMPTY, 4, (), "ok", target=9),
             receipt=0,
             shows={},
             states={},

@@ -5,7 +5,7 @@ In each test alice and bob stay connected throughout, and bob's appends reach al
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -16,13 +16,14 @@ from cryptography import x509
 
 import hydra_sync.channel as channel_module
 from hydra_sync import Address, Member, Node, PeerError, SeqRange, SigningKey
+from hydra_sync.batch import Batch
 from hydra_sync.chain import Tip
 from hydra_sync.channel import TlsChannel
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import FRAME_BYTES_MAX
 from hydra_sync.node.dialing import dial
 from hydra_sync.node.tool import open_tool
-from hydra_sync.sync import NoSession
+from hydra_sync.sync import NoSession, Read
 from hydra_sync.wire import (
     Cancel,
     Credit,
@@ -233,7 +234,9 @@ async def test_an_address_that_is_none_harms_nobody(make_network: NetworkMaker, 
         await trio.sleep(0.3)
 
 
-async def test_fetches_that_are_cancelled_cost_nothing(make_network: NetworkMaker) -> None:
+async def test_fetches_that_are_cancelled_cost_nothing(
+    make_network: NetworkMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Fetch and Cancel by the thousand: the reads behind them are not done."""
     network = make_network("alice", "bob", "carol")
     async with undisturbed(network) as alice, carol_dials(network) as raw:
@@ -241,12 +244,12 @@ async def test_fetches_that_are_cancelled_cost_nothing(make_network: NetworkMake
         reads = 0
         really_read = alice._engine.read
 
-        async def read(request: Any) -> Any:
+        async def read(request: Read) -> Sequence[Batch]:
             nonlocal reads
             reads += 1
             return await really_read(request)
 
-        alice._engine.read = read  # type: ignore[method-assign]
+        monkeypatch.setattr(alice._engine, "read", read)
         key = network.configs["alice"].key.member
         await raw.send(hello(network), carols_tips(network))
         for number in range(0, 3000, 100):

@@ -9,12 +9,15 @@ import trio
 
 import hydra_sync.batch
 from hydra_sync import Node, SeqRange
+from hydra_sync.batch import Batch
 from hydra_sync.chain import Tip
 from hydra_sync.errors import ForkedError
 from hydra_sync.fork import decode_proof
+from hydra_sync.identity import MemberKey, NetworkId, verify
 from hydra_sync.node.explaining import explain
 from hydra_sync.sync import Disconnected, Fetched, Fetching, Forked, SourceReplaced
 from hydra_sync.sync.asking import Asked
+from hydra_sync.wire import Data
 from tests.node.forged import make_chain, write_log
 from tests.node.network import Network, NetworkMaker, connected, holds, until
 from tests.node.proxy import open_proxy
@@ -94,7 +97,7 @@ async def test_far_behind_two_sources_are_used_at_once(make_network: NetworkMake
         async with network.node("carol") as carol:
             await until(holds(carol, "alice", 20_000))
     author = network.configs["carol"].find("alice")
-    sources = {}
+    sources: dict[MemberKey, list[SeqRange]] = {}
     for notice in network.told("carol", Fetched):
         if isinstance(notice, Fetched) and notice.log == author:
             sources.setdefault(notice.peer, []).append(notice.events)
@@ -165,20 +168,20 @@ async def test_one_verification_a_chunk_however_small_the_batches(
     await network.init("alice")
     write_log(config.persistence_dir, config.key.member, make_chain(config, 200_000))
     verified = chunks = 0
-    really_verify, really_receive = hydra_sync.batch.verify, Asked.receive
+    really_receive = Asked.receive
 
-    def verify(*args: bytes) -> None:
+    def counted_verify(member: MemberKey, message: bytes, signature: bytes) -> None:
         nonlocal verified
         verified += 1
-        really_verify(*args)  # type: ignore[arg-type]
+        verify(member, message, signature)
 
-    def receive(self: Asked, *args: object) -> object:
+    def receive(self: Asked, data: Data, network: NetworkId) -> tuple[Batch, ...]:
         nonlocal chunks
         chunks += 1
-        return really_receive(self, *args)  # type: ignore[arg-type]
+        return really_receive(self, data, network)
 
     async with network.node("alice"):
-        monkeypatch.setattr(hydra_sync.batch, "verify", verify)
+        monkeypatch.setattr(hydra_sync.batch, "verify", counted_verify)
         monkeypatch.setattr(Asked, "receive", receive)
         async with network.node("bob") as bob:
             await until(holds(bob, "alice", 200_000), "the whole log", patience_s=300)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
+from typing import TypeVar
 
 import pytest
 import trio
@@ -24,20 +25,24 @@ from hydra_sync.machine import (
     Forked,
     Heard,
     Input,
+    Machine,
     MachineError,
     Progress,
     Record,
     RejectedError,
     state_hash,
 )
-from hydra_sync.runtime import Runtime, fold, fold_from_checkpoint, open_machine, replay_check
+from hydra_sync.runtime import Read, Runtime, fold, fold_from_checkpoint, open_machine, replay_check
 from hydra_sync.runtime import runtime as runtime_module
+from hydra_sync.runtime.folding import Folded, ReadRange
 from hydra_sync.runtime.history import entered
 from hydra_sync.sync import Forked as ForkNotice
 from hydra_sync.tutorial import Bank, Entries, ReplicatedMap
+from tests.node.forged import write_log
 from tests.node.network import PATIENCE_S, Network, NetworkMaker, until
 from tests.node.test_disk_trouble import TroubledDisk
-from tests.node.test_resync import write_log
+
+S = TypeVar("S")
 
 
 class Counter:
@@ -490,13 +495,13 @@ async def test_a_disk_that_cannot_be_read_once_is_read_again(
     async with network.node("alice") as alice:
         async with open_machine(alice, Counter()) as a:
             await a.submit("one")
-        whole, left = runtime_module.fold_from_checkpoint, [2]
+        left = [2]
 
-        async def failing(*arguments: object) -> object:
+        async def failing(machine: Machine[S], own: ReadRange, stop: int, contents: Read) -> Folded[S]:
             if left[0]:
                 left[0] -= 1
                 raise UnavailableError("the disk")
-            return await whole(*arguments)  # type: ignore[arg-type]  # passed on as they are
+            return await fold_from_checkpoint(machine, own, stop, contents)
 
         monkeypatch.setattr(runtime_module, "fold_from_checkpoint", failing)
         async with open_machine(alice, Counter()) as a:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 import pytest
 
-from hydra_sync.machine import Input, Progress
-from hydra_sync.runtime import open_machine
+from hydra_sync.machine import Input, Machine, Progress
+from hydra_sync.runtime import Read, fold_from_checkpoint, open_machine
 from hydra_sync.runtime import runtime as runtimes
+from hydra_sync.runtime.folding import Folded, ReadRange
 from hydra_sync.testing.simulate import Simulation
 from hydra_sync.tutorial import Bank
 from hydra_sync.tutorial.bank import Accounts
@@ -18,6 +20,8 @@ from simulations import machines as scenarios
 from simulations.machines import bank, replicated_map, wiped_map
 
 SEEDS = 60
+
+S = TypeVar("S")
 
 
 @pytest.mark.parametrize("scenario", [bank, replicated_map], ids=lambda scenario: scenario.name)
@@ -28,10 +32,8 @@ def test_machines_keep_their_promises(scenario: Simulation, seed: int) -> None:
 
 
 def forgets_what_was_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = runtimes.fold_from_checkpoint
-
-    async def fold(*arguments: object) -> object:
-        folded = await whole(*arguments)  # type: ignore[arg-type]  # passed on as they are
+    async def fold(machine: Machine[S], own: ReadRange, stop: int, contents: Read) -> Folded[S]:
+        folded = await fold_from_checkpoint(machine, own, stop, contents)
         return replace(folded, progress=Progress(folded.progress.state, {}))
 
     monkeypatch.setattr(runtimes, "fold_from_checkpoint", fold)

@@ -10,6 +10,7 @@ import pytest
 
 from hydra_sync.testing.plan.faults import FAULT_KINDS, plan_from_json
 from hydra_sync.testing.plan.swarm import KINDS, Swarm
+from hydra_sync.testing.simulate import Simulation
 from tests.simulations.session import PICTURE, README, Step, run
 
 
@@ -57,12 +58,15 @@ def test_the_example_of_a_program_of_ones_own_runs(tmp_path: Path, monkeypatch: 
     scope: dict[str, object] = {"__name__": "pings"}
     exec(compile(program, "pings.py", "exec"), scope)
     simulation = scope["test_every_ping_is_answered"]
+    assert isinstance(simulation, Simulation)
     assert [simulation.run(seed).failure for seed in range(5)] == [None] * 5
     hasty: dict[str, object] = {"__name__": "pings"}
     without = program.replace("while True:", "for _ in range(1):")
     assert without != program
     exec(compile(without, "pings.py", "exec"), hasty)
-    assert any(hasty["test_every_ping_is_answered"].run(seed).failure for seed in range(20))
+    simulation = hasty["test_every_ping_is_answered"]
+    assert isinstance(simulation, Simulation)
+    assert any(simulation.run(seed).failure for seed in range(20))
 
 
 def test_its_pictures_are_there() -> None:

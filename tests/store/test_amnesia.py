@@ -13,7 +13,20 @@ from hydra_sync.identity import SigningKey
 from hydra_sync.store import Standing, create_store, read_manifest, read_standing, write_standing
 from tests.store.crash_disk import MemoryDisk
 from tests.store.crashes import Died, die_at
-from tests.store.worlds import ALICE, BOB, MANIFEST, MEMBERS, ROOT, event, make_store, opened, place, run_of
+from tests.store.worlds import (
+    ALICE,
+    BOB,
+    MANIFEST,
+    MEMBERS,
+    READING,
+    ROOT,
+    USUAL,
+    event,
+    make_store,
+    opened,
+    place,
+    run_of,
+)
 
 REMADE = replace(MANIFEST, founding=False)
 
@@ -222,7 +235,7 @@ async def test_a_replica_whose_files_are_gone_is_amnesiac(names: str) -> None:
     """All of them, or what it promised alone: an empty log is that of a new author only while the store is new."""
     disk = await a_settled_store()
     without(disk, BOB, names=names)
-    for options in ({"read_only": True, "key": None}, {}, {}):
+    for options in (READING, USUAL, USUAL):
         async with opened(disk, **options) as store:
             assert store.standing(BOB.member).amnesiac
             assert "gone from the disk" in store.standing(BOB.member).why

@@ -23,7 +23,7 @@ from hydra_sync.store.checked import seal
 from hydra_sync.store.standing import STANDING_BYTES_MAX, encode_standing, parse_standing
 from tests.store.crash_disk import MemoryDisk
 from tests.store.crashes import Died, die_at
-from tests.store.worlds import ALICE, BOB, NETWORK, make_store, opened, place
+from tests.store.worlds import ALICE, BOB, NETWORK, READING, USUAL, make_store, opened, place
 
 PROMISED = Standing(
     7,
@@ -137,7 +137,7 @@ def test_limits_hold() -> None:
     """What the file could not hold is refused when it is made."""
     for odd in ({"start": b"short"}, {"answer": bytes(ANSWER_BYTES_MAX + 1)}, {"promised": -1}, {"why": "x" * 1025}):
         with pytest.raises(ValueError, match="no standing"):
-            Standing(**odd)  # type: ignore[arg-type]
+            Standing(**odd)
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ async def test_it_is_there_when_the_store_is_opened_again(disk: MemoryDisk) -> N
         assert store.standing(LOG) == PROMISED
         with pytest.raises(UsageError):
             store.standing(SigningKey(b"x" * 32).member)
-    for options in ({}, {"read_only": True, "key": None}):
+    for options in (USUAL, READING):
         async with opened(disk, **options) as store:
             assert store.standing(LOG) == PROMISED
             assert store.standing(ALICE.member) == Standing()
@@ -264,7 +264,7 @@ async def test_a_damaged_or_newer_file_is_refused(disk: MemoryDisk) -> None:
         await store.set_standing(LOG, PROMISED)
     live = disk.names[FILE].live
     live[50] ^= 1
-    for options in ({}, {"read_only": True, "key": None}):
+    for options in (USUAL, READING):
         with pytest.raises(StoreDamagedError, match=rf"{FILE} is damaged.*hydra-sync recover"):
             async with opened(disk, **options):
                 pass

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import trio
 import trio.testing
@@ -12,7 +13,7 @@ import trio.testing
 from hydra_sync.batch import Batch, seal_batch
 from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.disk import Disk
-from hydra_sync.identity import SigningKey, network_id
+from hydra_sync.identity import MemberKey, NetworkId, SigningKey, network_id
 from hydra_sync.store import Log, Manifest, Store, create_store, open_store
 from hydra_sync.store.layout import LogPlace
 
@@ -34,17 +35,32 @@ async def make_store(disk: Disk, root: Path = ROOT) -> None:
     await create_store(disk, root, MANIFEST)
 
 
+class Options(TypedDict, total=False):
+    """What a test may want to be otherwise when a store is opened."""
+
+    members: Sequence[MemberKey]
+    network: NetworkId
+    key: SigningKey | None
+    wall_clock: Callable[[], int]
+    holder: str
+    read_only: bool
+    segment_bytes: int
+
+
+USUAL: Options = {
+    "members": MEMBERS,
+    "network": NETWORK,
+    "key": ALICE,
+    "wall_clock": lambda: 1_700_000_000_000_000,
+    "holder": "a test",
+}
+READING: Options = {"read_only": True, "key": None}
+
+
 @asynccontextmanager
-async def opened(disk: Disk, root: Path = ROOT, **options: object) -> AsyncIterator[Store]:
-    wanted: dict[str, object] = {
-        "members": MEMBERS,
-        "network": NETWORK,
-        "key": ALICE,
-        "wall_clock": lambda: 1_700_000_000_000_000,
-        "holder": "a test",
-        **options,
-    }
-    async with open_store(disk, root, **wanted) as store:  # type: ignore[arg-type]
+async def opened(disk: Disk, root: Path = ROOT, **options: Unpack[Options]) -> AsyncIterator[Store]:
+    wanted: Options = {**USUAL, **options}
+    async with open_store(disk, root, **wanted) as store:
         yield store
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import heapq
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeVar
 
 from hydra_sync.batch import GENESIS_HASH, Batch, parse_batch, seal_batch
 from hydra_sync.chain import EMPTY, Tip, link
@@ -42,6 +43,12 @@ from hydra_sync.sync import (
 from hydra_sync.wire import FrameReader, Goodbye, Hello, LogTip, Message, Role, Stable, encode_frame
 
 FOREVER = 1e9
+
+M = TypeVar("M", bound=Message)
+N = TypeVar("N", bound=Notice)
+
+Shown = Mapping[int, Sequence[Batch] | LogTip]
+"""What a peer shows, by the place of the author: a log, or a tip as of one."""
 
 
 def signing_keys(count: int) -> list[SigningKey]:
@@ -233,11 +240,11 @@ class Node:
         """How far the node takes this log for stable."""
         return self.replicator.agreement.stability.stable.get(log, 0)
 
-    def notices(self, kind: type[Notice] | tuple[type[Notice], ...]) -> list[Notice]:
+    def notices(self, kind: type[N]) -> list[N]:
         return [effect for effect in self.effects if isinstance(effect, kind)]
 
-    def sent(self, kind: type[Message]) -> list[Message]:
-        return [e.message for e in self.effects if isinstance(e, Send) and isinstance(e.message, kind)]
+    def sent(self, kind: type[M]) -> list[M]:
+        return sends(self.effects, kind)
 
     def drops(self) -> list[Drop]:
         return [effect for effect in self.effects if isinstance(effect, Drop)]
@@ -505,9 +512,7 @@ class Rig:
         (received,) = FrameReader().feed(encode_frame(message))
         return self.core.receive(number, received, self.now)
 
-    def join(
-        self, number: int, peer: int, shown: dict[int, Sequence[Batch] | LogTip] | None = None, *, dialed: bool = False
-    ) -> list[Effect]:
+    def join(self, number: int, peer: int, shown: Shown | None = None, *, dialed: bool = False) -> list[Effect]:
         """Member ``peer`` connects, greets, and shows these logs. The effects of its tips."""
         self.core.connect(number, self.members[peer], dialed=dialed, now=self.now)
         self.say(number, hello(self.network))
@@ -522,7 +527,7 @@ class Rig:
         said = iter(partial(self.core.take_tips, number, self.now), None)
         return [message for message in said if isinstance(message, Stable)]
 
-    def show(self, number: int, shown: dict[int, Sequence[Batch] | LogTip], *, full: bool = False) -> list[Effect]:
+    def show(self, number: int, shown: Shown, *, full: bool = False) -> list[Effect]:
         """The peer on link ``number`` shows these logs."""
         from hydra_sync.wire import Tips
 
@@ -545,7 +550,7 @@ class Rig:
         return after
 
 
-def sends(effects: Iterable[Effect], kind: type[Message]) -> list[Message]:
+def sends(effects: Iterable[Effect], kind: type[M]) -> list[M]:
     """The messages of one kind among these effects."""
     return [effect.message for effect in effects if isinstance(effect, Send) and isinstance(effect.message, kind)]
 

@@ -67,8 +67,8 @@ def test_a_fetch_in_the_middle_takes_the_batch_around_it() -> None:
     fetch = asked(5, 8)
     assert fetch.missing == SeqRange(5, 8)
     assert fetch.receive(data(LOG[2:4]), NETWORK) == tuple(LOG[2:4])
-    assert fetch.missing is None
     assert not fetch.live
+    assert fetch.missing is None
 
 
 def test_a_run_may_end_beyond_the_stop() -> None:

@@ -49,6 +49,7 @@ from hydra_sync.wire import (
     Fork,
     Goodbye,
     GoodbyeReason,
+    Hello,
     LogState,
     LogTip,
     Message,
@@ -90,7 +91,7 @@ def kinds(effects: list[Effect], *wanted: type[Effect]) -> list[Effect]:
 
 def fetches(effects: list[Effect]) -> list[Fetch]:
     """The fetches that were sent."""
-    return [message for message in sends(effects, Fetch) if isinstance(message, Fetch)]
+    return sends(effects, Fetch)
 
 
 def serve(rig: Rig, read: Effect, log: Sequence[Batch]) -> list[Effect]:
@@ -116,9 +117,7 @@ def log(rig: Rig) -> list[Batch]:
 
 def test_both_sides_greet_and_show_all_their_tips(rig: Rig) -> None:
     """Hello at once, full tips after theirs, and the peer is connected once it has shown its own."""
-    assert sends(rig.core.connect(LINK_A, rig.members[A], dialed=True, now=0), Message.__args__[0]) == [  # type: ignore[attr-defined]
-        hello(rig.network)
-    ]
+    assert sends(rig.core.connect(LINK_A, rig.members[A], dialed=True, now=0), Hello) == [hello(rig.network)]
     (tips,) = sends(rig.say(LINK_A, hello(rig.network)), Tips)
     assert tips == Tips(True, tuple(LogTip(member, tip_of([])) for member in rig.members))
     effects = rig.show(LINK_A, {}, full=True)
@@ -551,7 +550,7 @@ def test_a_drip_is_no_progress(rig: Rig, log: list[Batch]) -> None:
     """A source that feeds pings byte by byte, and never the data due, is replaced like a silent one."""
     rig.join(LINK_A, A, {A: log})
     rig.join(LINK_B, B, {A: log})
-    replaced = []
+    replaced: list[Effect] = []
     while rig.now < 100 + 3 * FRAME_S and not replaced:
         rig.now += 1
         if int(rig.now) % 20 == 0:
@@ -566,7 +565,7 @@ def test_a_frame_that_drips_is_no_progress(rig: Rig, log: list[Batch]) -> None:
     """However large a frame was announced and has become: a byte now and then is not data arriving."""
     rig.join(LINK_A, A, {A: log})
     rig.join(LINK_B, B, {A: log})
-    replaced = []
+    replaced: list[Effect] = []
     while rig.now < 100 + 3 * STALL_S and not replaced:
         rig.now += 1
         rig.core.heard(LINK_A, rig.now, partial=100_000 + int(rig.now))

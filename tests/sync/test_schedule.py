@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hypothesis import given, settings
@@ -316,7 +317,11 @@ def test_who_stalls_again_is_believed_less() -> None:
         fetch.cancelled = True
         return sync.stalled_until[10] - STALL_S
 
-    for forgive in (lambda sync: sync.delivered(10, 1, 100), lambda sync: sync.forget(10)):
+    forgiving: tuple[Callable[[LogSync], object], ...] = (
+        lambda sync: sync.delivered(10, 1, 100),
+        lambda sync: sync.forget(10),
+    )
+    for forgive in forgiving:
         sync = state()
         assert [stall(sync) for _ in range(3)] == [STALL_PENALTY_S, 2 * STALL_PENALTY_S, 4 * STALL_PENALTY_S]
         assert max(stall(sync) for _ in range(20)) <= 3600

@@ -47,11 +47,13 @@ def serve(serving: Serving, log: list[Batch], *, own: bool = False, grants: int 
             granted += 1
             serving.grant(Credit(9, grants))
             continue
+        assert isinstance(step, Read)
         assert step.bytes_max <= RECORD_BYTES_MAX
         answer = serving.read(read_batches(log, step.start, step.stop, step.bytes_max), NETWORK, own=own)
         if isinstance(answer, End):
             return sent, answer
         if answer is not None:
+            assert isinstance(answer, Data)
             sent.append(answer)
 
 

@@ -12,6 +12,7 @@ from hydra_sync.sync.effects import Drop, Effect, Send
 from hydra_sync.sync.session import Session
 from hydra_sync.sync.transitions import State
 from hydra_sync.wire import Fetch, GoodbyeReason, Ping, Role, Tips
+from tests.currently import currently
 from tests.sync.pump import hello, network_of, signing_keys
 
 KEYS = signing_keys(2)
@@ -114,12 +115,12 @@ def test_only_a_node_in_session_is_asked() -> None:
     network = network_of(KEYS)
     peer = session(State.GREETING)
     assert not peer.is_node
-    assert not peer.is_tool
+    assert not currently(peer.is_tool)
     peer.receive(hello(network))
     peer.hello = hello(network)
-    assert not peer.syncing
+    assert not currently(peer.syncing)
     peer.receive(Tips(True, ()))
-    assert peer.syncing
+    assert currently(peer.syncing)
     peer.hello = hello(network, role=Role.TOOL)
     assert not peer.syncing
     assert peer.is_tool

@@ -11,7 +11,7 @@ import pytest
 from hydra_sync.batch import Batch, seal_batch
 from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.encoding import encode_event
-from hydra_sync.identity import SigningKey, network_id
+from hydra_sync.identity import MemberKey, SigningKey, network_id
 from hydra_sync.sync import Append, Drop, Effect, Read, Replicator, Send, TipsDue
 from hydra_sync.wire import FrameReader, Hello, LogTip, Message, Role, encode_frame
 
@@ -46,14 +46,14 @@ class Side:
     """One node's core, with its logs in memory."""
 
     key: SigningKey
-    logs: dict[bytes, list[Batch]]
+    logs: dict[MemberKey, list[Batch]]
     core: Replicator = field(init=False)
     said: list[Message] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        tips = {k: LogTip(k, Tip.after(log[-1]) if log else EMPTY) for k, log in self.logs.items()}  # type: ignore[arg-type]
+        tips = {k: LogTip(k, Tip.after(log[-1]) if log else EMPTY) for k, log in self.logs.items()}
         hello = Hello(NETWORK, "hydra-sync/transcript", Role.NODE, self.key.member[:16], founding=True)
-        self.core = Replicator(key=self.key, network=NETWORK, hello=hello, held=tips, seed=b"seed")  # type: ignore[arg-type]
+        self.core = Replicator(key=self.key, network=NETWORK, hello=hello, held=tips, seed=b"seed")
 
     def perform(self, effects: list[Effect]) -> None:
         for effect in effects:

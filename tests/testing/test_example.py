@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from functools import partial
 
 import pytest
 import trio
@@ -134,7 +135,7 @@ async def test_a_swarm_of_faults_is_survived(world: World, setup: Setup) -> None
     for number in range(setup.operations):
         client = Client("n0")
         with suppress(ConnectionError):
-            await host.call(lambda client=client, value=str(number): client.ask(key="count", value=value))
+            await host.call(partial(client.ask, key="count", value=str(number)))
         await trio.sleep(setup.seconds / setup.operations)
     injector.stop()
     assert await host.call(lambda: Client("n0").ask(key="count")) in set(map(str, range(setup.operations)))

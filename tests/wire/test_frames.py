@@ -9,15 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hydra_sync.errors import FormatError, PeerError
+from hydra_sync.identity import MemberKey
 from hydra_sync.limits import CONTROL_BYTES_MAX, FRAME_BYTES_MAX, RECORD_BYTES_MAX, UINT_MAX
 from hydra_sync.wire import Data, Fetch, FrameReader, Message, Ping, Pong, encode_frame, frames
 from hydra_sync.wire.frames import decode_message
 
-STREAM = [Ping(1), Data(2, bytes(300)), Fetch(3, b"k" * 32, 0, None, None, 5), Pong(4)]  # type: ignore[arg-type]
+STREAM: list[Message] = [Ping(1), Data(2, bytes(300)), Fetch(3, MemberKey(b"k" * 32), 0, None, None, 5), Pong(4)]
 
 
-def read(chunks: list[bytes]) -> tuple[list[Message], str | None, bool]:
-    """The messages before the first fault, the fault, and whether a frame is left unfinished."""
+def read(chunks: list[bytes]) -> tuple[list[Message], str | None, int]:
+    """The messages before the first fault, the fault, and how much of an unfinished frame is left."""
     reader = FrameReader()
     messages: list[Message] = []
     for chunk in chunks:
@@ -25,7 +26,7 @@ def read(chunks: list[bytes]) -> tuple[list[Message], str | None, bool]:
             for message in reader.feed(chunk):
                 messages.append(message)  # noqa: PERF402 - those before a fault count
         except PeerError as error:
-            return messages, str(error), False
+            return messages, str(error), 0
     return messages, None, reader.partial
 
 
@@ -54,7 +55,7 @@ def test_chopping_changes_nothing(data: bytes, cuts: list[int]) -> None:
 
 def test_messages_come_in_order() -> None:
     """All of them, and nothing is left."""
-    assert read([b"".join(map(encode_frame, STREAM))]) == (STREAM, None, False)
+    assert read([b"".join(map(encode_frame, STREAM))]) == (STREAM, None, 0)
 
 
 def test_a_frame_begun_is_partial() -> None:
@@ -81,7 +82,7 @@ def test_the_largest_data_passes() -> None:
     message = Data(1, bytes(RECORD_BYTES_MAX))
     frame = encode_frame(message)
     chunks = [frame[at : at + 65536] for at in range(0, len(frame), 65536)]
-    assert read(chunks) == ([message], None, False)
+    assert read(chunks) == ([message], None, 0)
 
 
 def test_an_empty_frame_is_refused() -> None:

@@ -207,8 +207,8 @@ def test_a_changed_message_is_another_one_or_the_peers_fault(message: Message, d
 
 
 KEY, HASH = bytes(32), b"h" * 32
-HELLO = ((1,), HASH, "agent", 0, bytes(16), False, "", {})
-TIP = (KEY, 0, 0, 10, HASH, (), 0)
+HELLO: tuple[object, ...] = ((1,), HASH, "agent", 0, bytes(16), False, "", {})
+TIP: tuple[object, ...] = (KEY, 0, 0, 10, HASH, (), 0)
 
 
 def hello(at: int, value: object) -> tuple[object, ...]:

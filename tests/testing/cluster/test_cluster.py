@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
 
@@ -10,7 +10,7 @@ from hydra_sync.errors import UnavailableError, UsageError
 from hydra_sync.ranges import SeqRange
 from hydra_sync.sync import Advanced
 from hydra_sync.testing import SECOND, World
-from hydra_sync.testing.cluster.cluster import Cluster, open_cluster
+from hydra_sync.testing.cluster.cluster import INVARIANTS, Cluster, open_cluster
 from hydra_sync.testing.cluster.hostile import equivocate, flood, forge, garbage, replay, stall
 from hydra_sync.testing.cluster.invariant import Invariant, InvariantError
 from hydra_sync.testing.cluster.ledger import Delivery
@@ -26,14 +26,13 @@ def run(
     nodes: int = 3,
     plan: f.Plan = (),
     seed: int = 1,
-    invariants: tuple[type[Invariant], ...] | None = None,
+    invariants: Iterable[type[Invariant]] = INVARIANTS,
 ) -> Cluster:
     clusters: list[Cluster] = []
 
     async def scenario(world: World) -> None:
         setup = Setup(nodes, 5, 10, plan)
-        chosen = {} if invariants is None else {"invariants": invariants}
-        async with open_cluster(world, setup, **chosen) as cluster:
+        async with open_cluster(world, setup, invariants=invariants) as cluster:
             clusters.append(cluster)
             await story(cluster)
 

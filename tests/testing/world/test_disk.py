@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,8 @@ from hydra_sync.disk import Disk, RealDisk
 from hydra_sync.testing import SECTOR_BYTES, Host, Keep, SimDisk, World
 
 F = Path("/f")
+
+Run = Callable[[Callable[[Disk, Path], Awaitable[None]]], None]
 
 
 def on_disk(*steps: Callable[[SimDisk], Awaitable[None]], seed: int = 1, between: Callable[[World], None]) -> SimDisk:
@@ -53,7 +55,7 @@ async def write_and_sync(disk: SimDisk, data: bytes) -> None:
 
 
 @pytest.fixture(params=["real", "simulated"])
-def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., None]]:
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     """Run a story on a disk of either kind, in an empty directory."""
 
     def run_it(story: Callable[[Disk, Path], Awaitable[None]]) -> None:
@@ -74,7 +76,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[...
     return run_it
 
 
-def test_both_disks_read_what_was_written(run: Callable[..., None]) -> None:
+def test_both_disks_read_what_was_written(run: Run) -> None:
     """At any offset, with zeros in holes, and less only at the end."""
 
     async def story(disk: Disk, root: Path) -> None:
@@ -97,7 +99,7 @@ def test_both_disks_read_what_was_written(run: Callable[..., None]) -> None:
     run(story)
 
 
-def test_both_disks_keep_names(run: Callable[..., None]) -> None:
+def test_both_disks_keep_names(run: Run) -> None:
     """Created, renamed over another, removed, listed in order; errors are the system's."""
 
     async def story(disk: Disk, root: Path) -> None:
@@ -130,14 +132,14 @@ async def _created(disk: Disk, root: Path) -> Path:
     return root / "new"
 
 
-def test_both_disks_lock(run: Callable[..., None]) -> None:
+def test_both_disks_lock(run: Run) -> None:
     """A second one hears who holds it; released, it can be had."""
 
     async def story(disk: Disk, root: Path) -> None:
         lock = await disk.lock(root / "LOCK", "the first")
         with pytest.raises(BlockingIOError) as caught:
             await disk.lock(root / "LOCK", "the second")
-        assert "the first" in caught.value.strerror
+        assert "the first" in str(caught.value.strerror)
         lock.release()
         lock.release()
         (await disk.lock(root / "LOCK", "the third")).release()
