@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
 import pytest
 import trio
@@ -191,6 +192,11 @@ async def test_one_verification_a_chunk_however_small_the_batches(
     assert network.records("bob", "alice") == network.records("alice", "alice")
 
 
+def kept(network: Network) -> list[Path]:
+    """The proofs in all stores."""
+    return sorted(network.directory.glob("*/forks/*.cbor"))
+
+
 async def test_two_histories_of_one_author_are_proven(make_network: NetworkMaker) -> None:
     """alice signed two histories; bob and carol prove it and deliver what both agree on; all else goes on."""
     network = make_network("alice", "bob", "carol")
@@ -211,8 +217,8 @@ async def test_two_histories_of_one_author_are_proven(make_network: NetworkMaker
                 await values(node, "alice", 10)
         (forked,) = [line for line in explain(bob.status()) if "forked" in line]
         assert f"forks/{config.key.member.hex()}.cbor" in forked
-        proofs = [decode_proof(path.read_bytes()) for path in sorted(network.directory.glob("*/forks/*.cbor"))]
-        assert len(proofs) == 2
+        await until(lambda: len(kept(network)) == 2, "both to have kept it")  # which they are told before
+        proofs = [decode_proof(path.read_bytes()) for path in kept(network)]
         assert proofs[0] == proofs[1]
         assert proofs[0][1].verify(config.network_id).log == config.key.member
         assert connected(bob, "carol")()
