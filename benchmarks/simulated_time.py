@@ -24,8 +24,9 @@ library's time counted to its caller (2,300 in all before the last round, 1,450 
 
 Tried, and no gain beyond noise: arrivals rounded up to 0.25 ms, for fewer turns of the loop (1 ms gives 5 to 8 %, and
 takes away orders in time that a run is for); PyPy 7.3.19 (94 and 1.4 times, with a stand-in for cbor2, which it could
-not build, and the least program at half of CPython's speed). At 1 event/s each what happens every second comes on top:
-ticks, tips that nobody waits for, tasks counted. Not tried: compiled modules, as mutants replace functions.
+not build, and the least program at half of CPython's speed); 28 and 59 modules compiled with mypyc 2.4.1 (5 to 10 %,
+as much as the machine varies, and mutants, which replace functions, went unnoticed). At 1 event/s each what happens
+every second comes on top: ticks, tips that nobody waits for, tasks counted.
 """
 
 from __future__ import annotations
