@@ -76,8 +76,8 @@ class _Lines:
 
 async def _run(config: Config, lines: _Lines | None, lost: Sequence[MemberKey], as_json: bool) -> None:
     output = NodeOutput(config, as_json)
+    await record_loss(config, lost)  # also that nobody is lost: what was said to an earlier start was for that one
     if lost:
-        await record_loss(config, lost)
         output.note(loss_warning(config, lost))
     async with run_node(config, output, output.notice) as (node, nursery):
         if lines is not None:

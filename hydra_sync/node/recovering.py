@@ -52,8 +52,7 @@ async def recover_store(
         done += await stores.remake_store(seams.disk, path, manifest, config.keys)
         await _open(config, seams)
     done += await _move_damaged_aside(config, seams, progress)
-    if without:
-        await stores.give_up(seams.disk, path, manifest, without)
+    await stores.give_up(seams.disk, path, manifest, without)
     return tuple(done)
 
 
@@ -81,6 +80,8 @@ def _moved(config: Config, log: MemberKey, report: VerifyReport, aside: str) -> 
 
 async def record_loss(config: Config, without: Sequence[MemberKey], *, seams: Seams | None = None) -> None:
     """Record the operator's word that the disks of these members are lost for good, for the next start.
+
+    It takes the place of what he said before; nobody is lost where he names none.
 
     Raises `StoreError` if there is no store, or it is in use.
     """

@@ -133,12 +133,16 @@ async def move_log_aside(disk: Disk, place: LogPlace, why: str) -> Path:
 
 
 async def give_up(disk: Disk, path: Path, manifest: Manifest, without: Sequence[MemberKey]) -> None:
-    """Record the operator's word that the disks of these members are lost for good; the next epoch carries it."""
+    """Record the operator's word that the disks of these members are lost for good; the next epoch carries it.
+
+    It takes the place of an earlier word; with nobody, that is taken back.
+    """
     place = LogPlace(path, manifest.network, manifest.member)
     lock = await lock_store(disk, path, _HOLDER)
     try:
         await disk.make_dir(place.directory)
         standing = await read_standing(disk, place)
-        await write_standing(disk, place, replace(standing, without=tuple(sorted(without))))
+        if standing.without != (words := tuple(sorted(without))):
+            await write_standing(disk, place, replace(standing, without=words))
     finally:
         lock.release()
