@@ -34,6 +34,7 @@ __all__ = [
     "open_answer",
     "open_ballot",
     "order",
+    "wanted",
 ]
 
 VERSION: Final = 1
@@ -222,10 +223,25 @@ def check_epoch(
 def enough(
     answered: Iterable[MemberKey], members: Sequence[MemberKey], *, founding: bool, without: Sequence[MemberKey] = ()
 ) -> int:
-    """How many answers an epoch needs."""
+    """How many answers an epoch needs; the operator's word takes the place of the rest.
+
+    A start waits for more if it can: see `wanted`.
+    """
     given_up = set(without) - set(answered)
     whole = len(members) - 1 if founding else answers_needed(len(members))
     return max(0, whole - len(given_up))
+
+
+def wanted(
+    answered: Iterable[MemberKey], members: Sequence[MemberKey], *, founding: bool, without: Sequence[MemberKey] = ()
+) -> int:
+    """How many answers a start waits for: of those who are not given up as many as of all, as far as there are so many.
+
+    Whatever is stable, a majority held. If g of that are given up, all but g of the majority are left, among all but
+    g of the others: so it takes as many answers as ever to hear one of them.
+    """
+    given_up = set(without) - set(answered)
+    return min(enough((), members, founding=founding), len(members) - 1 - len(given_up))
 
 
 def _parse_event(event: bytes, members: Sequence[MemberKey]) -> Grant:

@@ -29,6 +29,7 @@ from hydra_sync.epoch import (
     open_answer,
     open_ballot,
     order,
+    wanted,
 )
 from hydra_sync.errors import FormatError, SignatureError
 from hydra_sync.identity import MemberKey, SigningKey, network_id
@@ -163,6 +164,17 @@ def test_answers_meet_every_majority(members: int) -> None:
     assert needed + (q - 1) > others
     assert needed - 1 + (q - 1) <= others
     assert enough((), MEMBERS[:members], founding=False) == answers_needed(min(members, 5))
+
+
+@pytest.mark.parametrize("members", range(2, 6))
+def test_who_is_left_meets_every_majority(members: int) -> None:
+    """However many are given up, those who are waited for have one in common with who is left of a majority."""
+    whole, others, q = MEMBERS[:members], members - 1, majority(members)
+    for lost in range(others + 1):
+        needed = wanted((), whole, founding=False, without=whole[1 : 1 + lost])
+        holders, left = max(0, q - 1 - lost), others - lost
+        assert not holders or needed + holders > left
+        assert enough((), whole, founding=False, without=whole[1 : 1 + lost]) <= needed <= left
 
 
 def test_a_founding_author_needs_all_others() -> None:

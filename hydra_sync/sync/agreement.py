@@ -270,7 +270,7 @@ class Agreement:
         effects = [effect for log in due for effect in self._refuse_behind(log, now)]
         if self.starting is None or self.starting.number == 0:
             return effects
-        if self.starting.asks and self.starting.needed == 0 and self._nobody_remembers():
+        if self.starting.may_begin_alone and self._nobody_remembers():
             return [*effects, *self.starting.begin_alone(self._held[self.me].tip)]
         if self._adopts_in_vain(now):
             self.starting.doubt()

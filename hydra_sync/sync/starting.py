@@ -15,7 +15,7 @@ from enum import Enum
 from itertools import islice
 
 from hydra_sync.chain import EMPTY, Tip
-from hydra_sync.epoch import Answer, Ballot, Grant, enough, epoch_event, open_answer, open_ballot, order
+from hydra_sync.epoch import Answer, Ballot, Grant, enough, epoch_event, open_answer, open_ballot, order, wanted
 from hydra_sync.errors import FormatError, PeerError
 from hydra_sync.identity import MemberKey, NetworkId, SigningKey
 from hydra_sync.limits import ASK_AGAIN_S, BALLOT_JUMP_MAX, PATIENCE_S_MAX
@@ -55,6 +55,8 @@ class Starting:
     asked_at: float = 0.0
     begun_at: float = 0.0
     """When the present ballot was first asked for."""
+    hurries: int = 0
+    """How often refusals were answered with another ballot at once, since it was asked in peace."""
     patience_s: float = ASK_AGAIN_S
     """How long answers to a ballot are waited for that somebody refused, and others need not; it doubles."""
     target: Tip = EMPTY
@@ -80,8 +82,13 @@ class Starting:
 
     @property
     def needed(self) -> int:
-        """How many answers are needed, of those who have answered or may."""
-        return enough(self.answers, self.members, founding=self.founding, without=tuple(self.without))
+        """How many answers are waited for, of those who have answered or may."""
+        return wanted(self.answers, self.members, founding=self.founding, without=tuple(self.without))
+
+    @property
+    def may_begin_alone(self) -> bool:
+        """Whether the operator's word is enough, if nobody who may answer remembers our own log."""
+        return self.asks and enough((), self.members, founding=self.founding, without=tuple(self.without)) == 0
 
     def ask(self, above: int, now: float) -> Prepare:
         """Begin with a new ballot, above ``above``: answers to another one are void (rule 1)."""
@@ -101,7 +108,8 @@ class Starting:
 
     def ask_again(self, now: float) -> Prepare:
         """What to send when answers are still missing: the same ballot, or in the end one above the refusals."""
-        if not self.refusals or now < self.begun_at + self.patience_s:
+        self.hurries = 0
+        if not self.refusals or not (self._is_shut or now >= self.begun_at + self.patience_s):
             return self.prepare(now)
         self.patience_s = min(2 * self.patience_s, PATIENCE_S_MAX)
         return self.ask(self.floor, now)
@@ -153,8 +161,16 @@ class Starting:
         self.refusals[bringer] = max(promised, self.refusals.get(bringer, 0))
         if self.phase is Phase.ADOPTING:  # enough have granted this ballot; one that follows it will be above
             return None
+        if not self._is_shut or self.hurries >= len(self.members):  # as many may each know of a higher one, no more
+            return None
+        self.hurries += 1
+        return self.ask(self.floor, now)
+
+    @property
+    def _is_shut(self) -> bool:
+        """Whether too few are left who may yet answer the present ballot."""
         closed = {*self.refusals, *self.without} - self.answers.keys()
-        return self.ask(self.floor, now) if len(self.members) - 1 - len(closed) < self.needed else None
+        return len(self.members) - 1 - len(closed) < self.needed
 
     def begin_alone(self, tip: Tip) -> list[Effect]:
         """Nobody is left who remembers, and the operator has said so: on what our own disk holds."""

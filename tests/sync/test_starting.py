@@ -89,10 +89,10 @@ def test_r_answers_begin_an_epoch(count: int) -> None:
 def test_founding_waits_for_all() -> None:
     """And those whom the operator gave up are not waited for."""
     assert starting(founding=True).needed == 4
-    assert starting(without=(3, 4)).needed == 1
+    assert starting(without=(3, 4)).needed == 2
     one = starting(without=(3, 4))
     one.take(promise(OTHERS[3]))
-    assert one.needed == 2  # who answers was not given up for nothing
+    assert one.needed == 3  # who answers was not given up for nothing
 
 
 def test_who_is_waited_for_is_said() -> None:
@@ -212,9 +212,20 @@ def test_numbers_cannot_be_used_up() -> None:
     assert one.number == 4
     far = 3 * BALLOT_JUMP_MAX
     for number in (5 + BALLOT_JUMP_MAX, 6 + 2 * BALLOT_JUMP_MAX, far + 1):
+        one.hurries = 0
         assert one.refused(refusal(far), MEMBERS[1], 11.0) is not None
         assert one.number == number
     assert one.refused(refusal(far), MEMBERS[1], 11.0) is None
+
+
+def test_who_refuses_whatever_is_asked_does_not_set_the_pace() -> None:
+    """As many ballots at once as there are members, who may each have promised more; then one in a while."""
+    one = starting(count=3)
+    asked = [one.refused(refusal(one.number), MEMBERS[1], 11.0) for _ in range(100)]
+    assert len(list(filter(None, asked))) == 3
+    number = one.number
+    again = one.ask_again(11.0 + ASK_AGAIN_S)
+    assert open_ballot(again.ballot, NETWORK, ME.member).number == one.number == number + 1
 
 
 def test_who_answered_with_what_cannot_be_had_is_believed_only_in_need() -> None:
@@ -322,7 +333,7 @@ def test_who_was_given_up_and_has_answered_is_needed() -> None:
 def test_who_answers_counts_though_nobody_need() -> None:
     """With so many given up that nobody is waited for, the one that is left may be the only one that remembers."""
     one = starting(without=(2, 3, 4))
-    assert one.needed == 0
+    assert one.may_begin_alone
     assert one.step(EMPTY) == []
     one.take(promise(OTHERS[0], tip=LATER))
     assert one.step(TIP) == []
