@@ -355,7 +355,7 @@ class Engine:
                     await self.store.keep_proof(effect.proof)
                 else:
                     await self.store.set_standing(effect.log, effect.standing)
-                    self.perform(self.replicator.persisted(effect.log, effect.standing))
+                    self.perform(self.replicator.persisted(effect.log, effect.standing, trio.current_time()))
             except StoreFullError:  # what was decided is said when there is room for it, and not before
                 self.unkept = effect
                 self._persists.appendleft(effect)

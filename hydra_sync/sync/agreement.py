@@ -161,6 +161,21 @@ class Agreement:
                 effects += self._tell_all_of(log)
         return effects + self._remember(log)
 
+    def adopted(self) -> list[Effect]:
+        """Records of our own log have come that our disk does not hold: it did go back, and others did not lie."""
+        if not self.witness.doubtful:
+            return []
+        self.witness.doubtful = False
+        return self._forget_replicas("its own log was short when it started")
+
+    @property
+    def forgets(self) -> bool:
+        """Whether it has to become durable first that our word about some log does not count.
+
+        Until then our own log stays as it is: nothing else would tell the next start what this one has learned.
+        """
+        return self.witness.forgets
+
     def appended(self, log: MemberKey, now: float) -> list[Effect]:
         """Our copy of a log, or our own log, has another durable tip."""
         effects: list[Effect] = []
@@ -254,10 +269,12 @@ class Agreement:
         self.stability.taken(log, next_seq)
         return self.restable(log)
 
-    def persisted(self, log: MemberKey, standing: Standing) -> list[Effect]:
-        """A `Persist` is done: what waited for it can be said."""
+    def persisted(self, log: MemberKey, standing: Standing, now: float) -> list[Effect]:
+        """A `Persist` is done: what waited for it can be said, and done."""
         remembers = self.witness.persisted(log, standing)
         effects: list[Effect] = self._show(log) if remembers else []
+        if standing.amnesiac:
+            effects += self._step(now)
         if self._relaying.asks(log) and (promise := self.witness.promised(log)) is not None:
             effects += self._relaying.answer(promise, None)
         return [*effects, *self.restable(log)]
@@ -270,7 +287,7 @@ class Agreement:
         effects = [effect for log in due for effect in self._refuse_behind(log, now)]
         if self.starting is None or self.starting.number == 0:
             return effects
-        if self.starting.may_begin_alone and self._nobody_remembers():
+        if self.starting.may_begin_alone and not self.forgets and self._nobody_remembers():
             return [*effects, *self.starting.begin_alone(self._held[self.me].tip)]
         if self._adopts_in_vain(now):
             self.starting.doubt()
@@ -336,7 +353,7 @@ class Agreement:
 
     def _step(self, now: float) -> list[Effect]:
         starting = self.starting
-        if starting is None or self.is_ready:
+        if starting is None or self.is_ready or self.forgets:
             return []
         tip = self._held[self.me].tip
         was = starting.phase
@@ -348,8 +365,8 @@ class Agreement:
         if was is Phase.ASKING and starting.phase is Phase.ADOPTING and order(starting.target) > order(tip):
             effects.append(LostDisk(starting.target.next_seq))
             if not self.witness.standings[self.me].amnesiac:
-                # Our disk went back unnoticed: so may have done what it held of other logs.
-                effects += self._forget_replicas("its own log was short when it started")
+                self.witness.doubtful = True
+                effects += self._show_all()
         if starting.is_ready:
             effects += self._begun(starting)
         return effects
@@ -363,14 +380,14 @@ class Agreement:
         if self.witness.founding or starting.founding:
             self.witness.founding = False
             effects.append(EndFounding())
-        self.witness.unknown = False
+        self.witness.unknown = self.witness.doubtful = False
         return [*effects, *self._show_all()]
 
     def _lost_disk(self, next_seq: int, now: float) -> list[Effect]:
         """We took ourselves for new, and are not (rules 13c and 13e)."""
         starting = self.starting
         assert starting is not None
-        self.witness.founding = self.witness.unknown = starting.founding = False
+        self.witness.founding = self.witness.unknown = self.witness.doubtful = starting.founding = False
         starting.start = hashlib.sha256(starting.start).digest()[: len(starting.start)]
         why = "this store was made anew over a lost disk"
         effects = [*self.witness.forget(why), *self._remember_all()]

@@ -28,6 +28,7 @@ from hydra_sync.standing import Standing
 from hydra_sync.sync.agreement import Agreement
 from hydra_sync.sync.effects import (
     Advanced,
+    Append,
     Compare,
     Connected,
     Disconnected,
@@ -106,6 +107,8 @@ class Replicator:
         self.held: dict[MemberKey, LogTip] = dict(held)
         self._hello = hello if start is None else hello.of_start(start)
         self._shunned_until: dict[MemberKey, float] = {}
+        self._withheld: list[Append] = []
+        """Of our own log, until it is durable that others' logs have to be looked at again."""
         self._receipts = Receipts(self.held[me].tip)
         self.forks: Final = ForkNews(network, sorted(held), self.nodes, proofs)
         self.agreement: Final = Agreement(
@@ -231,9 +234,10 @@ class Replicator:
         )
         return [Orphaned(log, events)]
 
-    def persisted(self, log: MemberKey, standing: Standing) -> list[Effect]:
+    def persisted(self, log: MemberKey, standing: Standing, now: float) -> list[Effect]:
         """The answer to a `Persist`."""
-        return self.agreement.persisted(log, standing)
+        effects = self.agreement.persisted(log, standing, now)
+        return effects if self.agreement.forgets else [*self._take_withheld(), *effects]
 
     def located(self, located: Locate, tip: Tip, now: float) -> list[Effect]:
         """The answer to a `Locate`."""
@@ -449,7 +453,20 @@ class Replicator:
         effects = self._fetcher.data(session, data, now)
         if any(isinstance(effect, OwnLogTaken) for effect in effects):
             self.agreement.end()
-        return effects
+        if not self.agreement.adopts:
+            return effects
+        rest: list[Effect] = []
+        for effect in effects:
+            if isinstance(effect, Append) and effect.log == self.me:
+                rest += self.agreement.adopted()
+                self._withheld.append(effect)
+            else:
+                rest.append(effect)
+        return rest if self.agreement.forgets else [*rest, *self._take_withheld()]
+
+    def _take_withheld(self) -> list[Append]:
+        withheld, self._withheld = self._withheld, []
+        return withheld
 
     def _drop(self, link: int, reason: GoodbyeReason, text: str, *, fault: str | None = None) -> list[Effect]:
         session = self.sessions[link]

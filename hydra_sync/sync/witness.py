@@ -41,6 +41,9 @@ class Witness:
     ) -> None:
         self.founding = founding
         self.unknown = unknown
+        self.doubtful = False
+        """Whether others say that they hold more of this node's own log than its disk, which nobody has shown yet: if
+        that is so, the disk went back unnoticed, and so may have done what it held of other logs."""
         self.standings: Final = dict(standings)
         """What is decided, of every log; it becomes durable before anybody hears of it."""
         self._key = key
@@ -62,7 +65,7 @@ class Witness:
         standing = self.standings[log]
         if standing.amnesiac or self._durable[log].amnesiac:
             return LogState.AMNESIAC
-        if standing.reminded and tip.epoch < standing.promised:
+        if self.doubtful or (standing.reminded and tip.epoch < standing.promised):
             return LogState.RECOVERING
         return LogState.FOUNDING if self.unknown else LogState.OK
 
@@ -161,8 +164,15 @@ class Witness:
                 effects += self.decide(log, replace(standing, amnesiac=True, why=why))
         return effects
 
+    @property
+    def forgets(self) -> bool:
+        """Whether it is decided, and not durable yet, that our word about some log does not count."""
+        return any(one.amnesiac and not self._durable[log].amnesiac for log, one in self.standings.items())
+
     def _refuses(self, log: MemberKey, ballot: Ballot, tip: Tip) -> bool:
         standing = self.standings[log]
+        if self.doubtful:
+            return True
         if standing.amnesiac:  # if all others know nothing either, the log is new, or every disk is lost (rule 13d)
             return not ballot.founding or self._knows(log, ballot, tip)
         return self.unknown and not ballot.founding  # rule 13b

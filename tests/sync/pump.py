@@ -307,7 +307,7 @@ class Node:
 
     def _persist(self, persist: Persist) -> None:
         self.standings[persist.log] = persist.standing
-        self.perform(self.replicator.persisted(persist.log, persist.standing))
+        self.perform(self.replicator.persisted(persist.log, persist.standing, self.net.now))
 
     def _end_founding(self) -> None:
         self.founding = False

@@ -499,16 +499,48 @@ def test_a_ballot_is_not_taken_for_that_of_another_epoch() -> None:
 
 
 def test_a_disk_that_went_back_may_have_lost_replicas_too() -> None:
-    """An author that starts and learns of more than its disk holds forgets what it held for others, not its own log."""
-    one = rig(peers=(1, 2), starts=True)
-    tip = Tip(0, 4, b"\x04" * 32)
-    effects: list[Effect] = []
-    for witness in (1, 2):
-        made = Answer(1, START, tip, True, STORE).sign(one.keys[witness], one.network, one.members[0])
-        effects += one.say(witness, Promise(one.members[0], one.members[witness], made))
-    assert LostDisk(4) in effects
-    forgot = [effect.log for effect in effects if isinstance(effect, Persist) and effect.standing.amnesiac]
-    assert sorted(forgot) == one.members[1:]
+    """An author that starts and gets more than its disk holds forgets what it held for others, not its own log: durably
+    before its own log grows, or the next start would not know it any more. Until it gets that, it says nothing."""
+    one, log, effects = adopting()
+    ((link, fetch),) = [
+        (one.link, one.message) for one in effects if isinstance(one, Send) and isinstance(one.message, Fetch)
+    ]
+    assert LostDisk(3) in effects
+    assert forgotten(effects) == []
+    assert one.core.agreement.shown(one.members[1]).state is LogState.RECOVERING
+    assert standings(one.say(1, ballot(one, 1, 7))) == []
+
+    effects = one.say(link, Data(fetch.request, records(log[fetch.start :])))
+    assert forgotten(effects) == one.members[1:]
+    for persist in [effect for effect in effects if isinstance(effect, Persist)]:
+        assert not [effect for effect in effects if isinstance(effect, Append)]
+        effects = one.core.persisted(persist.log, persist.standing, one.now)
+    assert [effect.log for effect in effects if isinstance(effect, Append)] == one.members[:1]
+
+
+def test_who_only_says_that_our_disk_went_back_makes_us_forget_nothing() -> None:
+    """What it says that it holds does not come, others are enough, and the epoch begins: we count as before."""
+    one = Rig(5, start=START)
+    for link in (1, 2, 3, 4):
+        one.join(link, link, {})
+    for link, tip in ((1, Tip(0, 9, b"?" * 32)), (2, EMPTY), (3, EMPTY)):
+        effects = one.say(link, answer(one, link, 0, tip=tip))
+    assert LostDisk(9) in effects
+    assert one.core.agreement.shown(one.members[2]).state is LogState.RECOVERING
+    one.now += DOUBT_S
+    (asked, *_) = sends(one.core.agreement.tick(one.now), Prepare)
+    number = open_ballot(asked.ballot, one.network, one.members[0]).number
+    for link in (2, 3, 4):
+        effects = one.say(link, answer(one, link, 0, number=number))
+    (begin,) = [effect for effect in effects if isinstance(effect, BeginEpoch)]
+    effects += one.core.appended(one.members[0], Tip(begin.epoch, 1, b"!" * 32), one.now)
+    assert forgotten(effects) == []
+    assert one.core.agreement.shown(one.members[2]).state is LogState.OK
+
+
+def forgotten(effects: Sequence[Effect]) -> list[MemberKey]:
+    """Whose logs our word counts for nothing about any more."""
+    return sorted(effect.log for effect in effects if isinstance(effect, Persist) and effect.standing.amnesiac)
 
 
 def test_a_promise_is_given_to_who_asks() -> None:
@@ -516,4 +548,4 @@ def test_a_promise_is_given_to_who_asks() -> None:
     promised = Standing(promised=5, start=START, answer=b"answer", ballot=b"signed")
     one = Rig(4, standings={1: promised})
     one.join(1, 1, {})
-    assert told(one.core.persisted(one.members[1], promised), Promise) == []
+    assert told(one.core.persisted(one.members[1], promised, one.now), Promise) == []

@@ -226,7 +226,7 @@ def test_who_appends_is_not_told_to_climb_while_another_asks(asks_again: bool) -
     asked = Prepare(rig.members[A], Ballot(4, NEW, bytes(16)).sign(rig.keys[A], rig.network))
     for effect in rig.say(5, asked):
         if isinstance(effect, Persist):
-            rig.core.persisted(effect.log, effect.standing)
+            rig.core.persisted(effect.log, effect.standing, rig.now)
     assert not sends(rig.show(7, {A: [epoch]}), Refuse)
     assert rig.core.deadline() <= rig.now + YIELD_S
     if asks_again:
@@ -307,7 +307,7 @@ def test_a_silent_witness_is_asked_again_through_its_relay() -> None:
     assert not currently(author.is_ready)
     lines = set(map(id, (*author.lines.values(), *witness.lines.values())))
     witness.replicator.agreement.witness.standings[author.me] = standing
-    witness.replicator.persisted(author.me, standing)
+    witness.replicator.persisted(author.me, standing, net.now)
     net.run(2 * ASK_AGAIN_S, until=lambda: author.is_ready)
     assert author.is_ready
     assert set(map(id, (*author.lines.values(), *witness.lines.values()))) == lines
