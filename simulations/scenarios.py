@@ -11,6 +11,7 @@ from hydra_sync.testing.cluster.hostile import PROGRAMS
 from hydra_sync.testing.plan.swarm import DAMAGING, SURVIVABLE, Swarm
 from hydra_sync.testing.signals import sometimes
 from hydra_sync.testing.simulate import simulate
+from simulations.agreement.telling import perhaps_near
 from simulations.invariants import FEATURES
 
 __all__ = ["behind", "damage", "founding", "hostile", "pair", "quiet", "swarm"]
@@ -29,6 +30,7 @@ ATTACKED: Final = Swarm(nodes=(4, 6), seconds=(5, 20), operations=(10, 40), each
 @simulate(swarm=Swarm.default(), features=FEATURES, restart="prove")
 async def swarm(cluster: Cluster) -> None:
     """Everyone writes while everything happens that the product promises to survive; then all logs become equal."""
+    perhaps_near(cluster)
     cluster.start_chatter()
     async with cluster.faults():
         await cluster.run_for()
@@ -39,6 +41,7 @@ async def swarm(cluster: Cluster) -> None:
 @simulate(swarm=replace(FEW, nodes=(2, 5)), features=FEATURES, restart="prove", founding=True)
 async def founding(cluster: Cluster) -> None:
     """Everything goes wrong while the network is being founded, and a disk may be lost: it is founded all the same."""
+    perhaps_near(cluster)
     cluster.start_chatter()
     async with cluster.faults():
         await cluster.run_for()
@@ -49,6 +52,7 @@ async def founding(cluster: Cluster) -> None:
 @simulate(swarm=replace(FEW, nodes=(2, 2), seconds=(5, 20)).also("restore"), features=FEATURES, restart="prove")
 async def pair(cluster: Cluster) -> None:
     """Of two members one may lose its disk, or go back to a backup: the other is all that it has."""
+    perhaps_near(cluster)
     cluster.start_chatter()
     async with cluster.faults():
         await cluster.run_for()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import replace
+from itertools import permutations
 from typing import Final
 
-from hydra_sync.testing import MS, SECOND
+from hydra_sync.testing import MS, SECOND, Shape
 from hydra_sync.testing.cluster.cluster import Cluster
 from hydra_sync.testing.cluster.identities import member_key
 from hydra_sync.testing.plan.faults import At, On
@@ -28,6 +29,7 @@ __all__ = [
     "keep_from_some",
     "outage_ns",
     "part",
+    "perhaps_near",
     "some_time",
     "somebody",
     "soon",
@@ -41,6 +43,7 @@ __all__ = [
 
 NOW: Final = At(0)
 LONG_NS: Final = 3600 * SECOND
+NEAR: Final = Shape(latency_ns=100_000, jitter_ns=50_000, bytes_per_s=125_000_000)
 FEW: Final = Swarm(nodes=(3, 4), seconds=(1, 3), operations=(4, 12), kinds=())
 
 STORIES: Final[dict[str, Simulation]] = {}
@@ -56,6 +59,7 @@ def story(
 
     def decorate(tell: Callable[[Cluster, Stream], Awaitable[None]]) -> Simulation:
         async def scenario(cluster: Cluster) -> None:
+            perhaps_near(cluster)
             await tell(cluster, cluster.world.random("story"))
             cluster.check_all()
 
@@ -65,6 +69,15 @@ def story(
         return simulation
 
     return decorate
+
+
+def perhaps_near(cluster: Cluster) -> None:
+    """By chance, the members stand side by side: then their disks are slower than the network between them."""
+    if cluster.world.random("distance").below(4) == 0:
+        for one, other in permutations(cluster.aliases, 2):
+            link = cluster.world.link(one, other)
+            link.usual = NEAR
+            link.reshape(NEAR)
 
 
 async def some_time(cluster: Cluster, dice: Stream, most_s: float = 1.0) -> None:
