@@ -121,7 +121,8 @@ def _log(status: Status, member: MemberStatus) -> Iterator[str]:
         waits = "" if member.me else f", {_reminder(status, member)}"
         yield f"amnesiac for {name} log: {here}{waits}"
     elif log.state == "recovering" and not member.me:
-        yield f"recovering {name} log: {here}; what it says of it counts when epoch {log.promised} has come"
+        late = f"epoch {log.promised} has come" if log.promised > log.tip.epoch else "it is sure of its own log"
+        yield f"recovering {name} log: {here}; what it says of it counts when {late}"
     elif log.lag and not member.me:
         yield f"catches up with {name} log: {here}"
     elif not member.me:

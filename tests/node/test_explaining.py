@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hydra_sync.chain import EMPTY, Tip
-from hydra_sync.node.explaining import explain_start
+from hydra_sync.node.explaining import explain, explain_start
 from hydra_sync.node.status import LogStatus, MemberStatus, StartStatus, Status
 from hydra_sync.sync.starting import Phase
 
@@ -59,3 +59,13 @@ def test_a_start_that_asks_says_where_to_look() -> None:
     assert both.startswith("to go on, see what hydra-sync explain says at bob and carol: ")
     refused = replace(ASKING, refused=("bob",), waiting=("bob",))
     assert explain_start(status(refused, connected=("bob",)))[1].startswith("they are asked again. Without")
+
+
+def test_what_is_said_of_a_log_counts_later() -> None:
+    """When the epoch that was promised has come, or while a start is not sure of its own disk, when it is."""
+    for promised, until in ((3, "epoch 3 has come"), (0, "it is sure of its own log")):
+        shown = status(ADOPTING, connected=("bob", "carol"))
+        alice, bob, carol = shown.members
+        log = replace(bob.log, state="recovering", promised=promised, tip=Tip(1, 4, bytes(32)), target=4)
+        lines = explain(replace(shown, members=(alice, replace(bob, log=log), carol)))
+        assert f"recovering bob's log: has 4; what it says of it counts when {until}" in lines
