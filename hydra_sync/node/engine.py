@@ -384,9 +384,22 @@ class Engine:
 
     async def _locate(self, locate: Locate) -> None:
         log, seq = self.store.log(locate.log), locate.seq
-        if locate.of_epoch and seq > 0:
-            seq = (await self._epoch_before(log, seq))[1]
-        self.perform(self.replicator.located(locate, await log.tip_at(seq), trio.current_time()))
+        tip = None
+        with suppress(UnavailableError):  # a disk may fail once, and then nobody knows where: not at the beginning
+            if locate.of_epoch and seq > 0:
+                seq = await self._epoch_start(log, min(seq, log.tip.next_seq))
+            tip = await log.tip_at(seq)
+        self.perform(self.replicator.located(locate, tip, trio.current_time()))
+
+    async def _epoch_start(self, log: Log, seq: int) -> int:
+        """Where the epoch of the event before ``seq`` began, or the damage before ``seq`` that hides it."""
+        try:
+            return (await log.epoch_at(seq - 1))[1]
+        except UnavailableError:
+            below = [hole.start for hole in log.holes if hole.start < seq]
+            if not below:
+                raise
+            return below[-1]
 
     async def _explain(self, explain: Explain) -> None:
         epoch, first_seq = await self._epoch_before(self.store.log(explain.log), explain.seq)

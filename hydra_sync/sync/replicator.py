@@ -235,8 +235,8 @@ class Replicator:
         """The answer to a `Persist`."""
         return self.agreement.persisted(log, standing)
 
-    def located(self, located: Locate, tip: Tip, now: float) -> list[Effect]:
-        """The answer to a `Locate`."""
+    def located(self, located: Locate, tip: Tip | None, now: float) -> list[Effect]:
+        """The answer to a `Locate`; None where our disk could not tell."""
         return self._fetcher.located(located.log, tip, now)
 
     def compared(self, compare: Compare, proof: ForkProof | None, now: float) -> list[Effect]:
