@@ -138,6 +138,7 @@ async def give_up(disk: Disk, path: Path, manifest: Manifest, without: Sequence[
     lock = await lock_store(disk, path, _HOLDER)
     try:
         await disk.make_dir(place.directory)
+        await disk.sync_dir(place.directory.parent)
         standing = await read_standing(disk, place)
         await write_standing(disk, place, replace(standing, without=tuple(sorted(without))))
     finally:
