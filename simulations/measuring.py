@@ -186,8 +186,6 @@ class _Experiment:
         try:
             await read_manifest(host.disk, STORE)
         except StoreMissingError:
-            await host.disk.make_dir(STORE.parent)
-            await host.disk.sync_dir(STORE.parent.parent)
             await create_store(config, seams=seams)
         async with open_node(config, seams=seams, observe=notice) as node:
             self.nodes[host.name] = node

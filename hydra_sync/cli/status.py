@@ -79,7 +79,7 @@ async def _warnings(store: Store, config: Config) -> tuple[str, ...]:
     origins = {}
     for member in config.keys:
         with suppress(UnavailableError):
-            if (event := await first_event(store.log(member))) is not None:
+            if (event := (await first_event(store.log(member)))[0]) is not None:
                 origins[member] = origin(event)
     return (*differences(config, store.checkpoint, origins), *store.warnings(config.alias))
 

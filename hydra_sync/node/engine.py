@@ -116,6 +116,10 @@ class Engine:
         """Whether our own log begins as it is to: the application may append."""
         self.origins: Final[dict[MemberKey, bytes]] = {}
         """Of each log whose first event is here, what it comes from; see `checkpoints`."""
+        self._origin_from = dict.fromkeys(config.keys, 0)
+        """Where the application's first event of each log is, or will be, at the earliest."""
+        self._origins_sought: dict[MemberKey, None] = {}
+        """Logs in which it is being looked for now."""
         self._persists: deque[Persist | EndFounding | KeepProof] = deque()
         self._persist_due = Flag()
         self._nursery: trio.Nursery | None = None
@@ -298,13 +302,23 @@ class Engine:
                 self.started.fire()
 
     def _look_at_origin(self, member: MemberKey) -> None:
-        if self._nursery is not None and member not in self.origins and self.store.log(member).tip.next_seq:
+        if self._nursery is None or member in self.origins or member in self._origins_sought:
+            return
+        if self._origin_from[member] < self.store.log(member).tip.next_seq:
+            self._origins_sought[member] = None
             self._nursery.start_soon(self._find_origin, member)
 
     async def _find_origin(self, member: MemberKey) -> None:
+        log, left = self.store.log(member), self.orphaned[member]
         with suppress(UnavailableError):
-            if (event := await first_event(self.store.log(member))) is not None:
-                self.origins[member] = origin(event)
+            while member not in self.origins and self._origin_from[member] < log.tip.next_seq:
+                branches = len(left)
+                event, seq = await first_event(log, self._origin_from[member])
+                if len(left) == branches:  # else another branch has taken over meanwhile
+                    self._origin_from[member] = seq
+                    if event is not None:
+                        self.origins[member] = origin(event)
+        del self._origins_sought[member]
 
     def _durable(self, member: MemberKey, tip: Tip) -> None:
         self._look_at_origin(member)
@@ -313,6 +327,7 @@ class Engine:
     def _orphaned(self, member: MemberKey, events: SeqRange) -> None:
         self.orphaned[member].append(events)
         self.origins.pop(member, None)
+        self._origin_from[member] = min(self._origin_from[member], events.start)
         self.perform(self.replicator.orphaned(member, events))
 
     def _damaged(self, member: MemberKey) -> None:
@@ -384,9 +399,22 @@ class Engine:
 
     async def _locate(self, locate: Locate) -> None:
         log, seq = self.store.log(locate.log), locate.seq
-        if locate.of_epoch and seq > 0:
-            seq = (await self._epoch_before(log, seq))[1]
-        self.perform(self.replicator.located(locate, await log.tip_at(seq), trio.current_time()))
+        tip = None
+        with suppress(UnavailableError):  # a disk may fail once, and then nobody knows where: not at the beginning
+            if locate.of_epoch and seq > 0:
+                seq = await self._epoch_start(log, min(seq, log.tip.next_seq))
+            tip = await log.tip_at(seq)
+        self.perform(self.replicator.located(locate, tip, trio.current_time()))
+
+    async def _epoch_start(self, log: Log, seq: int) -> int:
+        """Where the epoch of the event before ``seq`` began, or the damage before ``seq`` that hides it."""
+        try:
+            return (await log.epoch_at(seq - 1))[1]
+        except UnavailableError:
+            below = [hole.start for hole in log.holes if hole.start < seq]
+            if not below:
+                raise
+            return below[-1]
 
     async def _explain(self, explain: Explain) -> None:
         epoch, first_seq = await self._epoch_before(self.store.log(explain.log), explain.seq)

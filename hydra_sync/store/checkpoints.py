@@ -52,18 +52,19 @@ async def position_of(log: LogView, alias: str, stop: int) -> Position:
     return Position(log.author, EMPTY, b"")
 
 
-async def first_event(log: LogView) -> bytes | None:
-    """The first event of a log that is its application's; None as long as there is none.
+async def first_event(log: LogView, start: int = 0) -> tuple[bytes | None, int]:
+    """The first event of a log from seq ``start`` on that is its application's, and the seq of its batch.
 
-    Raises `UnavailableError` where that cannot be read.
+    As long as there is none: None, and the seq from which to go on. Raises `UnavailableError` where that
+    cannot be read.
     """
-    seq = 0
+    seq = start
     while batches := await log.read(seq, log.tip.next_seq, DATA_BYTES_TARGET):
         for batch in batches:
             if not is_epoch_batch(batch):
-                return batch.events()[0]
+                return batch.events()[0], seq
             seq = batch.header.stop
-    return None
+    return None, seq
 
 
 async def write_checkpoint(disk: Disk, path: Path, event: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +41,9 @@ async def create_store(
     why: str = "",
     checkpoint: bytes | None = None,
 ) -> None:
-    """Make a store without events. Raises `UsageError` where one, or its logs, exists already.
+    """Make a store without events; durable on return, with every directory on the way to it.
+
+    Raises `UsageError` where one, or its logs, exists already.
 
     A store that is made again, for ``recover``, names all members in ``amnesiac``: it may have forgotten
     anything about their logs, and its standing in each says so, and ``why``, before there is a store.
@@ -51,6 +54,7 @@ async def create_store(
     with translated(f"creating a store in {path}"):
         if await _exists(disk, path / MANIFEST) or await _has_logs(disk, path, may_have_standings=bool(amnesiac)):
             raise UsageError(f"there is a store in {path} already: choose another directory")
+        await _make_dir(disk, path)
         for directory in (path / LOGS, path / QUARANTINE):
             await disk.make_dir(directory)
         await disk.sync_dir(path)
@@ -60,7 +64,24 @@ async def create_store(
             await write_checkpoint(disk, path, checkpoint)
         # Last, because it is what makes the directory a store.
         await write_manifest(disk, path, manifest)
-        await disk.sync_dir(path.parent)
+
+
+async def _make_dir(disk: Disk, path: Path) -> None:
+    """Make a directory and its parents; durable on return, also what a process that was killed has made of them."""
+    missing = [path]
+    for parent in path.parents:
+        try:
+            await disk.list_dir(parent)
+        except FileNotFoundError:
+            missing.append(parent)
+            continue
+        # Each is durable before the next is made: so only the last one that is there may not be.
+        with suppress(PermissionError):  # then it was not made by this user
+            await disk.sync_dir(parent.parent)
+        break
+    for directory in reversed(missing):
+        await disk.make_dir(directory)
+        await disk.sync_dir(directory.parent)
 
 
 async def _has_logs(disk: Disk, path: Path, *, may_have_standings: bool) -> bool:

@@ -197,7 +197,9 @@ class Log(LogView):
                 self._require_sound()
 
     async def _reopen(self, tip: Tip, orphans: SeqRange) -> None:
-        opened = await open_segments(self._disk, self._place, commit_bytes=self._commit_bytes, read_only=False)
+        opened = await open_segments(
+            self._disk, self._place, commit_bytes=self._commit_bytes, read_only=False, end=tip.hash
+        )
         self.close()
         if opened.report.tip != tip:
             raise StoreError(f"log of member {self.author.hex()}: cut at {tip}, it ends at {opened.report.tip}")

@@ -106,13 +106,16 @@ async def open_segments(
     commit_bytes: int,
     read_only: bool,
     before_loss: Callable[[Loss], Awaitable[None]] = no_matter,
+    end: bytes | None = None,
 ) -> Opened:
     """Open the last segment that has records, sound and durable. With ``read_only`` nothing is changed.
 
     A commit has at most ``commit_bytes``, or is one record where that is 0. ``before_loss`` has returned
-    before anything that shows the loss is changed; with ``read_only`` it is not called.
+    before anything that shows the loss is changed; with ``read_only`` it is not called. ``end`` is the hash
+    of the last batch, where that is known: a log that was cut may end with one that its author did not sign.
     """
     cut = await pending_cut(disk, place)
+    end = end if cut is None else cut.tip.hash
     if cut is not None and not read_only:
         await finish_cut(disk, place, cut)
         cut = None
@@ -129,7 +132,7 @@ async def open_segments(
         if not seqs:
             return Opened([], None, OpeningReport(place.author, EMPTY, tuple(cuts), gone=tuple(gone)))
         gone += await gaps(disk, place, seqs)
-        opening = _TailOpening(disk, place, seqs[-1], commit_bytes, cut)
+        opening = _TailOpening(disk, place, seqs[-1], commit_bytes, cut, end)
         await opening.look(seqs[-2] if len(seqs) > 1 else None, again=read_only, is_lost=is_lost)
         try:
             cuts += await opening.show() if read_only else await opening.repair(before_loss)
@@ -188,12 +191,15 @@ class _TailOpening:
     survey: Survey
     start: Survey
 
-    def __init__(self, disk: Disk, place: LogPlace, first_seq: int, commit_bytes: int, cut: Mark | None) -> None:
+    def __init__(
+        self, disk: Disk, place: LogPlace, first_seq: int, commit_bytes: int, cut: Mark | None, end: bytes | None
+    ) -> None:
         self._disk = disk
         self._place = place
         self._first_seq = first_seq
         self._commit_bytes = commit_bytes
         self._cut = cut
+        self._end = end
         self._holes: list[SeqRange] = []
         self._short_of: Tip | None = None
 
@@ -225,7 +231,7 @@ class _TailOpening:
             raise
 
     async def _survey(self) -> Survey:
-        return await survey_tail(self.file, self._place, self.start, self.index, self._commit_bytes)
+        return await survey_tail(self.file, self._place, self.start, self.index, self._commit_bytes, self._end)
 
     async def _look_below_mark(self, previous_seq: int | None) -> None:
         index = await load_index(self._disk, self._place, self._first_seq)

@@ -141,6 +141,7 @@ async def give_up(disk: Disk, path: Path, manifest: Manifest, without: Sequence[
     lock = await lock_store(disk, path, _HOLDER)
     try:
         await disk.make_dir(place.directory)
+        await disk.sync_dir(place.directory.parent)
         standing = await read_standing(disk, place)
         if standing.without != (words := tuple(sorted(without))):
             await write_standing(disk, place, replace(standing, without=words))

@@ -102,7 +102,7 @@ class Store:
         if self.checkpoint is None:
             return
         try:
-            has_begun = await first_event(self.author.log) is not None
+            has_begun = (await first_event(self.author.log))[0] is not None
         except UnavailableError:  # what cannot be read was written
             has_begun = True
         if not has_begun:

@@ -89,15 +89,18 @@ class Survey:
             self._go_back(start.offset, start.seq, start.tip, 0)
 
 
-async def survey_tail(file: File, place: LogPlace, start: Survey, index: Index, commit_bytes: int | None) -> Survey:
+async def survey_tail(
+    file: File, place: LogPlace, start: Survey, index: Index, commit_bytes: int | None, end: bytes | None = None
+) -> Survey:
     """The records beyond ``start``; ``index`` learns where they are.
 
     A commit has at most ``commit_bytes``, or is one record where that is 0. With None the first bad
-    bytes are the end, because somebody may be writing them right now.
+    bytes are the end, because somebody may be writing them right now. A last record with the hash ``end``
+    is as sound as a signed one.
     """
     size = await file.size()
     survey = Survey(start.offset, start.seq, start.tip)
-    walk = Walk(file, start.offset, size, seq=start.seq, tip=start.tip, signed=place.signed, open_ended=True)
+    walk = Walk(file, start.offset, size, seq=start.seq, tip=start.tip, signed=place.signed, end=end, open_ended=True)
     while (item := await walk.next()) is not None:
         if isinstance(item, Damage):
             survey.add_damage(item)

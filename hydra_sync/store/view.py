@@ -121,18 +121,25 @@ class LogView:
         return batch.hash if batch.header.stop == next_seq else None
 
     async def tip_at(self, seq: int) -> Tip:
-        """Where the last batch ends that ends at ``seq`` or before; the beginning where that cannot be read."""
-        try:
-            while seq > 0:
+        """Where the last batch ends that ends at ``seq`` or before, and is not damaged; else the beginning.
+
+        Raises `UnavailableError` where the disk fails, so that nobody knows.
+        """
+        while seq > 0:
+            try:
                 batches = await self.read(seq - 1, seq, 1)
-                if not batches:  # another branch, a shorter one, has taken over while we looked
-                    return self.tip
-                batch = batches[0]
-                if batch.header.stop == seq:
-                    return Tip.after(batch)
-                seq = batch.header.first_seq
-        except UnavailableError:
-            pass
+            except UnavailableError:
+                hole = next((hole for hole in self.holes if seq - 1 in hole), None)
+                if hole is None:
+                    raise
+                seq = hole.start
+                continue
+            if not batches:  # another branch, a shorter one, has taken over while we looked
+                return self.tip
+            batch = batches[0]
+            if batch.header.stop == seq:
+                return Tip.after(batch)
+            seq = batch.header.first_seq
         return EMPTY
 
     async def run_round(self, seqs: SeqRange) -> list[Batch]:

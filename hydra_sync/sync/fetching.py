@@ -313,11 +313,19 @@ class Fetcher:
         effects: list[Effect] = [effect for asked in state.asked for effect in self._cancel(asked)]
         return [*effects, Locate(state.log, seq, of_epoch)]
 
-    def located(self, log: MemberKey, tip: Tip, now: float) -> list[Effect]:
-        """Our log has a batch that ends at ``tip``; the other branch may part from ours there."""
+    def located(self, log: MemberKey, tip: Tip | None, now: float) -> list[Effect]:
+        """Our log has a batch that ends at ``tip``; the other branch may part from ours there.
+
+        None is for a disk that could not tell: who holds the other branch is asked again later.
+        """
         state = self._logs[log]
         state.locating = False
-        if tip.next_seq < state.intake.durable.next_seq:
+        if tip is None:
+            state.keep_branch()
+            for source in self.sources.of(state):
+                if source.shown.tip.epoch > state.intake.durable.epoch:
+                    state.refused_until.setdefault(source.link, now + STALL_S)
+        elif tip.next_seq < state.intake.durable.next_seq:
             state.leave_branch(tip)
         return self._plan(state, now)
 

@@ -239,8 +239,8 @@ class Replicator:
         effects = self.agreement.persisted(log, standing, now)
         return effects if self.agreement.forgets else [*self._take_withheld(), *effects]
 
-    def located(self, located: Locate, tip: Tip, now: float) -> list[Effect]:
-        """The answer to a `Locate`."""
+    def located(self, located: Locate, tip: Tip | None, now: float) -> list[Effect]:
+        """The answer to a `Locate`; None where our disk could not tell."""
         return self._fetcher.located(located.log, tip, now)
 
     def compared(self, compare: Compare, proof: ForkProof | None, now: float) -> list[Effect]:

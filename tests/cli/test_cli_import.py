@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+import trio
 
 from hydra_sync.importer.appending import imported_records
+from hydra_sync.node import recover_store
 from tests.cli.commands import PATIENCE_S, Cli, Start, config, locked, write_network
 from tests.importer.histories import HEAD, PARTIES, V2_2, history, lines, write_database, write_lines
 
@@ -58,6 +60,14 @@ def test_the_answers_for_programs(cli: Cli, node: Path) -> None:
     fates = {transaction["id"]: transaction["fate"] for transaction in transactions}
     assert fates["12"] == "in flight"
     assert "appended" not in found
+
+
+def test_nothing_is_appended_while_the_own_log_may_be_longer_elsewhere(cli: Cli, node: Path, home: Path) -> None:
+    trio.run(recover_store, config(home, "alice"))
+    done = cli("import", "hydra-node", node, "--append", *ALICE)
+    assert done.code == 3
+    assert "alice's own log may be longer than what is here" in done.err
+    assert values(cli) == []
 
 
 def test_damage_is_told_and_decides_the_code(cli: Cli, node: Path) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import sys
 from pathlib import Path
 
 import pytest
+import trio
 
 from hydra_sync.cli import main
 from hydra_sync.errors import PeerError, StoreError
 from hydra_sync.identity import SigningKey, signing_envelope, verification_envelope
 from hydra_sync.limits import UINT_MAX
-from tests.cli.commands import Cli, flip, locked, segment
+from hydra_sync.node import recover_store
+from tests.cli.commands import Cli, config, flip, locked, segment
 
 ALICE = ("--config", "alice.toml")
 
@@ -103,6 +106,22 @@ def test_read_tells_where_a_log_ends(cli: Cli, store: Path) -> None:
     done = cli("read", *ALICE, "alice", "3", "9")
     assert done.code == 4
     assert "events [5, 9) of alice are not here: its log reaches 5" in done.err
+
+
+def test_append_refuses_while_the_own_log_may_be_longer_elsewhere(cli: Cli, store: Path, home: Path) -> None:
+    """It would sign other events in the place of those that were lost, and fork the log."""
+    path = segment(home, "alice", "alice")
+    path.write_bytes(path.read_bytes()[:700])  # what was durable is gone
+    lost_end = cli("append", *ALICE, "other")
+    shutil.rmtree(store)
+    trio.run(recover_store, config(home, "alice"))  # and interrupted before anything was fetched
+    lost_all = cli("append", *ALICE, "other")
+    for done in (lost_end, lost_all):
+        assert done.code == 3
+        assert "alice's own log may be longer than what is here" in done.err
+        assert "hydra-sync recover" in done.err
+        assert "hydra-sync run" in done.err
+    assert "other" not in cli("read", *ALICE, "alice").out
 
 
 @pytest.mark.parametrize(

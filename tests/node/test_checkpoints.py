@@ -6,15 +6,19 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from hydra_sync import Address, Config, Member, Node, SeqRange, SigningKey, UsageError, create_store, open_node
-from hydra_sync.chain import EMPTY
+from hydra_sync.batch import Batch, seal_batch
+from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.checkpoint import Checkpoint, Position
 from hydra_sync.config import Restart
 from hydra_sync.disk import RealDisk
+from hydra_sync.encoding import encode_event
 from hydra_sync.node.checkpoints import NONE, differences, origin
 from hydra_sync.store import open_store, position_of
 from tests.node.network import free_port, until
+from tests.sync.pump import begin_epoch
 
 KEYS = [SigningKey(bytes([n]) * 32) for n in (1, 2)]
 OLD = Checkpoint("old", tuple(Position(member, EMPTY, b"") for member in sorted(key.member for key in KEYS)), b"state")
@@ -87,6 +91,41 @@ async def test_a_position_is_where_a_batch_ends(tmp_path: Path) -> None:
         position = await position_of(log, "alice", 4)
         assert position.tip == log.tip
         position.verify(config.network_id)
+
+
+async def test_what_a_log_comes_from_is_sought_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An author may begin epoch after epoch and write nothing: each batch is looked at once, whatever follows it."""
+    alices, bobs = configs(tmp_path, "trust-disk")
+    await create_store(bobs)
+    author, network = alices.key, alices.network_id
+    log_of_epochs: list[Batch] = []
+    for epoch in range(1, 41):
+        before = Tip.after(log_of_epochs[-1]) if log_of_epochs else EMPTY
+        log_of_epochs.append(begin_epoch(author, [bobs.key], network, before, epoch))
+    end = Tip.after(log_of_epochs[-1])
+    async with open_node(bobs) as bob:
+        engine, log = bob._engine, bob._engine.store.log(author.member)
+        looked: list[int] = []
+        read = log.read
+
+        async def counted(start_seq: int, stop_seq: int, bytes_max: int) -> list[Batch]:
+            batches = await read(start_seq, stop_seq, bytes_max)
+            looked.extend(batch.header.first_seq for batch in batches)
+            return batches
+
+        monkeypatch.setattr(log, "read", counted)
+        for batch in log_of_epochs:
+            await log.commit([batch])
+            await trio.testing.wait_all_tasks_blocked()
+        assert looked == list(range(40))
+        assert author.member not in engine.origins
+        for event, at in ((encode_event(1), end), (OLD.event(), Tip.after(log_of_epochs[30]))):
+            batch = seal_batch(
+                author, network, [event], epoch=at.epoch, first_seq=at.next_seq, time_us=0, prev_hash=at.hash
+            )
+            await log.rebranch(at.next_seq, [batch])
+            await until(lambda event=event: engine.origins.get(author.member) == origin(event))  # type: ignore[misc]
+        assert looked[40:] == [40, 30, 31]  # the store itself reads what the other branch is to stand on
 
 
 def test_who_took_over_something_else_is_named(tmp_path: Path) -> None:

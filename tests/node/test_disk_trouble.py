@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from hydra_sync import Seams, StoreError, StoreFullError
+from hydra_sync.batch import parse_batches
+from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.disk import File, OpenMode, RealDisk
+from hydra_sync.sync import Locate
 from tests.node.network import Network, NetworkMaker, holds, until
 
 
@@ -19,8 +22,11 @@ class TroubledDisk(RealDisk):
     def __init__(self) -> None:
         self.full = False
         self.broken = False
+        self.unreadable = False
 
     async def open(self, path: Path, mode: OpenMode) -> File:
+        if self.unreadable and mode == "read":
+            raise OSError(errno.EMFILE, "too many open files")
         if self.full and mode == "create":
             raise OSError(errno.ENOSPC, "no space left")
         file = await super().open(path, mode)
@@ -70,6 +76,49 @@ async def test_a_replica_on_a_full_disk_goes_on_when_there_is_room(make_network:
         await until(holds(bob, "alice", 51), "bob catching up")
         await until(lambda: alice.status().members[1].receipt == 51)
     assert network.records("bob", "alice") == network.records("alice", "alice")
+
+
+@pytest.mark.parametrize("of_epoch", [False, True])
+async def test_a_log_that_cannot_be_read_now_is_not_left_at_its_beginning(
+    make_network: NetworkMaker, of_epoch: bool
+) -> None:
+    """Where bob's branch of alice's log may part from another is not known then: he looks again, and keeps his."""
+    network = make_network("alice", "bob")
+    async with network.node("alice") as alice, network.node("bob") as bob:
+        await alice.append_many(range(9))
+        await until(holds(bob, "alice", 9))
+    disk = TroubledDisk()
+    async with network.node("bob", seams=Seams(disk=disk)) as bob:  # with nothing in memory
+        log = network.configs["alice"].key.member
+        state = bob._engine.replicator._fetcher._logs[log]
+        locate = Locate(log, 9, of_epoch)
+        disk.unreadable = True
+        state.locating = True
+        await bob._engine._locate(locate)
+        assert (state.locating, state.base, state.intake.frontier) == (False, None, state.intake.durable)
+        disk.unreadable = False
+        await bob._engine._locate(locate)
+        assert state.base == (EMPTY if of_epoch else None)
+
+
+async def test_where_an_epoch_begins_is_sought_below_damage(make_network: NetworkMaker) -> None:
+    """What tells may be damaged for ever: then the branches part before it."""
+    network = make_network("alice", "bob")
+    async with network.node("alice") as alice, network.node("bob") as bob:
+        for number in range(9):
+            await alice.append(number)
+        await until(holds(bob, "alice", 9))
+    log = network.configs["alice"].key.member
+    path = network.configs["bob"].persistence_dir / "logs" / log.hex() / f"{0:020d}.log"
+    batches = list(parse_batches(network.records("bob", "alice")))
+    data = bytearray(path.read_bytes())
+    data[data.index(batches[8].record) + 60] ^= 1
+    path.write_bytes(data)
+    async with network.node("bob") as bob:
+        state = bob._engine.replicator._fetcher._logs[log]
+        stop = bob._engine.store.log(log).tip.next_seq
+        await bob._engine._locate(Locate(log, stop, of_epoch=True))
+        assert state.base == Tip.after(batches[7])
 
 
 async def test_a_witness_on_a_full_disk_says_that_it_can_promise_nothing(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from hydra_sync.errors import StoreError, UsageError
 from hydra_sync.identity import SigningKey
-from hydra_sync.store import Standing, create_store, read_manifest, read_standing, write_standing
+from hydra_sync.store import Standing, create_store, give_up, read_manifest, read_standing, write_standing
 from tests.store.crash_disk import MemoryDisk
 from tests.store.crashes import Died, die_at
 from tests.store.worlds import (
@@ -130,9 +130,6 @@ async def test_a_store_made_again_is_amnesiac_before_it_is_a_store() -> None:
     for seed in range(8):
         for nth in range(1, 200):
             disk = MemoryDisk()
-            await disk.make_dir(ROOT.parent)
-            for path in (*ROOT.parent.parents,):
-                await disk.sync_dir(path)
             die_at(disk, nth)
             done = False
             try:
@@ -154,6 +151,16 @@ async def test_a_store_made_again_is_amnesiac_before_it_is_a_store() -> None:
             if done:
                 break
         assert done
+
+
+async def test_the_operators_word_is_durable_where_the_log_was_gone() -> None:
+    """It lies with the own log, whose directory may have to be made for it."""
+    for seed in range(8):
+        disk = MemoryDisk()
+        await create_store(disk, ROOT, REMADE)
+        await give_up(disk, ROOT, REMADE, [BOB.member])
+        disk.crash(Random(seed))
+        assert (await read_standing(disk, place())).without == (BOB.member,)
 
 
 async def test_a_store_made_again_keeps_a_promise_that_is_there_and_no_log() -> None:

@@ -183,7 +183,10 @@ async def test_damage_below_the_mark_is_found_by_reading_and_remembered() -> Non
 
 
 async def test_where_batches_end_and_what_lies_round_some_seqs() -> None:
-    """The last end at or before a seq; and the run from the batch before to a signed one. Nothing of damage."""
+    """The last end at or before a seq, and below damage; and the run from the batch before to a signed one.
+
+    Where the disk fails it is not known where that is: it need not be the beginning.
+    """
     disk = await filled(4)
     log = await open_it(disk)
     batches = run_of(ALICE, 4)
@@ -199,7 +202,17 @@ async def test_where_batches_end_and_what_lies_round_some_seqs() -> None:
     flip(other, len(batches[0].record) + 60)
     log = await open_it(other)
     assert await log.run_round(SeqRange(0, stops[-1])) == []
-    assert await log.tip_at(stops[1]) == EMPTY
+    assert await log.tip_at(stops[1]) == Tip.after(batches[0])
+    other.fault = fail_reading
+    for seq in (1, stops[1], stops[2]):
+        with pytest.raises(UnavailableError, match="cannot be read"):
+            await log.tip_at(seq)
+    assert await log.tip_at(0) == EMPTY
+
+
+def fail_reading(name: str, path: Path) -> None:
+    if name == "read_at":
+        raise OSError(errno.EIO, "no")
 
 
 async def test_reading_returns_what_is_good_before_damage() -> None:

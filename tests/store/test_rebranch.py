@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -276,6 +277,57 @@ async def test_a_failing_disk_leaves_one_of_three_logs(code: int) -> None:
             break
     assert left > 0
     assert refused or code == errno.EIO
+
+
+@pytest.mark.parametrize("count", [0, 4])
+async def test_a_branch_may_be_left_at_a_record_that_its_author_did_not_sign(count: int) -> None:
+    """A hostile author signs only some records, and stands an epoch on one that is not: that is no torn tail. A crash
+    anywhere, or no room for an index, leaves one of three logs, but maybe cut where a signature is."""
+    old = run_of(ALICE, 6, size=200, signed=[seq not in (2, 3) for seq in range(6)])
+    at = Tip(1, 4, old[3].hash)
+    new = run_of(ALICE, count, tip=at, size=250)
+
+    async def unsigned_end() -> tuple[MemoryDisk, Log]:
+        disk = await fresh()
+        log = await open_log(disk, place(), commit_bytes=COMMIT_BYTES_MAX)
+        await log.commit(old)
+        return disk, log
+
+    disk, log = await unsigned_end()
+    assert await log.rebranch(4, new) == SeqRange(4, 6)
+    for again in (log, await open_it(disk, read_only=True), await open_it(disk)):
+        assert await contents(again) == old[:4] + new
+        assert not again.report.cuts
+
+    refused: list[Path] = []
+
+    def refuse(name: str, path: Path) -> None:
+        if name == "rename" and ".idx" in path.name:
+            refused.append(path)
+            raise OSError(errno.ENOSPC, "no room")
+
+    disk, log = await unsigned_end()
+    disk.fault = refuse
+    assert await log.rebranch(4, new) == SeqRange(4, 6)
+    assert refused
+    assert await contents(log) == old[:4] + new
+
+    for nth in range(1, 200):
+        disk, log = await unsigned_end()
+        die_at(disk, nth)
+        done = False
+        with suppress(Died):
+            await log.rebranch(4, new)
+            done = True
+        disk.fault = lambda name, path: None
+        disk.kill()
+        for read_only in (True, False):
+            found = await contents(await open_it(disk, read_only=read_only))
+            assert found in (old, old[:2], *(old[:4] + new[:more] for more in range(count + 1))), nth
+            assert not done or found == old[:4] + new
+        if done:
+            break
+    assert done
 
 
 async def test_readers_never_see_half_of_it() -> None:

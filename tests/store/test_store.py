@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -15,8 +19,10 @@ from hydra_sync.errors import (
     StoreMissingError,
     UsageError,
 )
-from hydra_sync.identity import SigningKey, network_id
-from hydra_sync.store import create_store, open_store
+from hydra_sync.identity import MemberKey, SigningKey, network_id
+from hydra_sync.store import create_store, open_store, read_manifest
+from tests.store.crash_disk import MemoryDisk
+from tests.store.crashes import Died, die_at
 from tests.store.worlds import ALICE, BOB, MANIFEST, MEMBERS, NETWORK, event, make_store, opened, read_all, run_of
 
 
@@ -60,6 +66,31 @@ async def test_a_store_is_made_once(tmp_path: Path) -> None:
     await make_store(RealDisk(), tmp_path)
     with pytest.raises(UsageError, match="already"):
         await create_store(RealDisk(), tmp_path, MANIFEST)
+
+
+@pytest.mark.parametrize("amnesiac", [(), MEMBERS])
+async def test_a_new_store_is_durable_with_every_directory_on_the_way_to_it(amnesiac: Sequence[MemberKey]) -> None:
+    """Also if a first attempt was killed in any disk operation, which leaves names that are not durable yet."""
+    path, manifest = Path("/srv/hydra/net/alice"), replace(MANIFEST, founding=False)
+    for seed, nth in itertools.product(range(10), range(1, 60)):
+        disk = MemoryDisk()
+        await disk.make_dir(Path("/srv"))
+        await disk.sync_dir(Path("/"))
+        die_at(disk, nth)
+        with suppress(Died):
+            await create_store(disk, path, manifest, amnesiac=amnesiac, why="lost")
+        disk.fault = lambda name, path: None
+        disk.kill()
+        try:
+            await read_manifest(disk, path)
+        except StoreMissingError:
+            await create_store(disk, path, manifest, amnesiac=amnesiac, why="lost")
+        except StoreDamagedError:  # logs may be there already; which `recover` mends
+            continue
+        async with opened(disk, path):
+            pass
+        disk.crash(Random(seed))
+        assert await read_manifest(disk, path) == manifest
 
 
 async def test_one_process_at_a_time(tmp_path: Path) -> None:

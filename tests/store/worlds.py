@@ -29,9 +29,6 @@ def place(root: Path = ROOT, key: SigningKey = ALICE) -> LogPlace:
 
 
 async def make_store(disk: Disk, root: Path = ROOT) -> None:
-    await disk.make_dir(root.parent)
-    for path in reversed(root.parent.parents):
-        await disk.sync_dir(path)
     await create_store(disk, root, MANIFEST)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from hydra_sync.batch import Batch
 from hydra_sync.chain import EMPTY, Tip
-from hydra_sync.limits import LAG_S, PARTINGS_MAX
+from hydra_sync.limits import LAG_S, PARTINGS_MAX, STALL_S
 from hydra_sync.ranges import SeqRange
 from hydra_sync.sync import (
     Append,
@@ -231,6 +231,23 @@ def test_nothing_is_asked_while_our_log_is_searched() -> None:
     assert requests(rig.join(2, AUTHOR, {AUTHOR: LATER})) == []
     effects = rig.core.located(locate, tip_of(TRUNK), rig.now)
     assert requests(effects)
+
+
+def test_where_our_log_cannot_be_read_it_is_searched_again_later() -> None:
+    """Our branch is kept, who goes on in it is asked meanwhile, and nobody's disk is read again and again."""
+    rig = Rig(held={AUTHOR: OURS})
+    (locate,) = [effect for effect in rig.join(1, AUTHOR, {AUTHOR: LATER}) if isinstance(effect, Locate)]
+    assert rig.core.located(locate, None, rig.now) == []
+    (fetch,) = requests(rig.join(2, RELAY, {AUTHOR: grown(OURS, 3)}))
+    assert fetch.start == len(OURS)
+    state = rig.core._fetcher._logs[rig.members[AUTHOR]]
+    assert (state.base, state.intake.frontier) == (None, tip_of(OURS))
+    rig.now += STALL_S - 0.1
+    assert not [effect for effect in rig.core.tick(rig.now) if isinstance(effect, Locate)]
+    rig.now += 0.2
+    rig.core.tick(rig.now)
+    assert locate in rig.core.tick(rig.now)
+    assert requests(rig.core.located(locate, tip_of(TRUNK), rig.now))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from hydra_sync.identity import MemberKey, SigningKey
 from hydra_sync.node import recover_store
 from hydra_sync.ranges import SeqRange
 from hydra_sync.store import read_manifest
-from hydra_sync.store.faults import translated
 from hydra_sync.sync import Fetched, Fetching, Notice, OwnLogAhead, SourceReplaced
 from hydra_sync.tasks import Signal, open_tasks
 from hydra_sync.testing.cluster.application import NotedNode, Program
@@ -130,9 +129,6 @@ class Member:
         except StoreMissingError:
             _founded(self._was_opened)
             self._is_new = True
-            with translated(f"making {STORE.parent}"):  # a disk may fail here as anywhere: tried again
-                await host.disk.make_dir(STORE.parent)
-                await host.disk.sync_dir(STORE.parent.parent)
             if self._was_opened and self._operator_recovers():
                 _recovered()
                 await recover_store(self.config, seams=seams)
