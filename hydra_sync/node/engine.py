@@ -371,6 +371,9 @@ class Engine:
             except StoreFullError:
                 self.refused[self.config.key.member] = None
                 await trio.sleep(STALL_S)
+            except UsageError:  # the log has had a later epoch since that was decided
+                self.perform(self.replicator.epoch_void(begin, trio.current_time()))
+                return
             else:
                 self.refused.pop(self.config.key.member, None)
                 return

@@ -262,6 +262,13 @@ class Agreement:
             effects += self._relaying.answer(promise, None)
         return [*effects, *self.restable(log)]
 
+    def epoch_void(self, epoch: int, now: float) -> list[Effect]:
+        """What we were about to begin is below what our own log has had meanwhile: ask for one above that."""
+        starting = self.starting
+        if starting is None or starting.phase is not Phase.SEALING or starting.number != epoch or starting.is_over:
+            return []
+        return self._tell_all(self._ask(now))
+
     # Time
 
     def tick(self, now: float) -> list[Effect]:

@@ -28,6 +28,7 @@ from hydra_sync.standing import Standing
 from hydra_sync.sync.agreement import Agreement
 from hydra_sync.sync.effects import (
     Advanced,
+    BeginEpoch,
     Compare,
     Connected,
     Disconnected,
@@ -234,6 +235,10 @@ class Replicator:
     def persisted(self, log: MemberKey, standing: Standing) -> list[Effect]:
         """The answer to a `Persist`."""
         return self.agreement.persisted(log, standing)
+
+    def epoch_void(self, begin: BeginEpoch, now: float) -> list[Effect]:
+        """A `BeginEpoch` cannot be done any more: our own log has had a later epoch meanwhile."""
+        return self.agreement.epoch_void(begin.epoch, now)
 
     def located(self, located: Locate, tip: Tip, now: float) -> list[Effect]:
         """The answer to a `Locate`."""

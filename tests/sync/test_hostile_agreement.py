@@ -315,6 +315,26 @@ def test_a_start_whose_epoch_is_overtaken_asks_above() -> None:
     assert open_ballot(asked.ballot, one.network, one.members[0]).number == 8
 
 
+def test_an_epoch_that_was_overtaken_before_it_was_written_is_asked_for_anew() -> None:
+    """Another process with its key began a later one, which came in one commit with what was to be adopted."""
+    one, log, _ = adopting()
+    own = one.members[0]
+    (begin,) = [effect for effect in one.core.appended(own, tip_of(log), one.now) if isinstance(effect, BeginEpoch)]
+    one.core.appended(own, Tip(7, 4, b"?" * 32), one.now)
+    asked = sends(one.core.epoch_void(begin, one.now), Prepare)
+    assert [open_ballot(prepare.ballot, one.network, own).number for prepare in asked] == [8, 8, 8]
+    assert one.core.epoch_void(begin, one.now) == []  # another one is asked for already
+
+
+def test_who_has_to_stop_asks_for_no_epoch_in_place_of_a_void_one() -> None:
+    """Its log is forked, or somebody else has begun a later epoch of it."""
+    one, log, _ = adopting()
+    own = one.members[0]
+    (begin,) = [effect for effect in one.core.appended(own, tip_of(log), one.now) if isinstance(effect, BeginEpoch)]
+    one.core.agreement.end()
+    assert one.core.epoch_void(begin, one.now) == []
+
+
 @pytest.mark.parametrize("state", LogState)
 def test_a_start_without_most_begins_when_nobody_here_remembers(state: LogState) -> None:
     """Those who were not given up have to say so: one that is away, or only silent, may."""
