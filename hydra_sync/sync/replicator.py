@@ -230,7 +230,8 @@ class Replicator:
         self.held[log] = replace(
             self.held[log], holes=tuple(hole for hole in self.held[log].holes if hole.stop <= events.start)
         )
-        return [Orphaned(log, events)]
+        receipts = self._receipts.orphaned(events) if log == self.me else []
+        return [Orphaned(log, events), *receipts]
 
     def persisted(self, log: MemberKey, standing: Standing) -> list[Effect]:
         """The answer to a `Persist`."""
