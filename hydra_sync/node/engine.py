@@ -214,7 +214,7 @@ class Engine:
                 if link := self._links.get(effect.link):
                     link.drop(effect.goodbye, effect.fault)
             case Persist() | EndFounding() | KeepProof():
-                self._persists.append(effect)
+                _queue(self._persists, effect)
                 self._persist_due.set()
             case BeginEpoch():
                 self._start_soon(self._begin_epoch, effect)
@@ -343,7 +343,10 @@ class Engine:
                 self.perform(self.replicator.append_void(member, now))
 
     async def _persist(self) -> None:
-        """Make durable what we promised and what is said of our store, in the order in which it was decided."""
+        """Make durable what we promised and what is said of our store, in the order in which it was decided.
+
+        Of each log only the last waits: what it took the place of was said to nobody.
+        """
         while True:
             while not self._persists:
                 await self._persist_due.wait()
@@ -428,6 +431,27 @@ def _hello(config: Config, store: Store) -> Hello:
         founding=store.manifest.founding,
         advertise=str(config.advertise or ""),
     )
+
+
+def _queue(waiting: deque[Persist | EndFounding | KeepProof], effect: Persist | EndFounding | KeepProof) -> None:
+    """Queue ``effect``, or put it where one waits that it makes void: logs take turns, however often one changes.
+
+    But never past the end of founding, and never so that a log was not amnesiac for once where it was to be: what
+    else we do may wait for that.
+    """
+    for at in range(len(waiting) - 1, -1, -1):
+        before = waiting[at]
+        if isinstance(before, EndFounding):
+            break
+        if isinstance(effect, KeepProof) and isinstance(before, KeepProof) and before.proof.log == effect.proof.log:
+            waiting[at] = effect
+            return
+        if isinstance(effect, Persist) and isinstance(before, Persist) and before.log == effect.log:
+            if before.standing.amnesiac != effect.standing.amnesiac:
+                break
+            waiting[at] = effect
+            return
+    waiting.append(effect)
 
 
 def _take(runs: deque[Append], bytes_max: int, next_seq: int) -> list[Batch]:
