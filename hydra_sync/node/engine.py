@@ -60,7 +60,7 @@ from hydra_sync.wire import GoodbyeReason, Hello, LogTip, Role
 
 __all__ = ["Engine"]
 
-_E = TypeVar("_E", BeginEpoch, Compare, Locate, Explain)
+_E = TypeVar("_E", BeginEpoch, Compare, Locate)
 
 TICK_S_MIN: Final = 0.01
 TICK_S_MAX: Final = 1.0  # a deadline that appears meanwhile is kept so late at worst
@@ -196,6 +196,10 @@ class Engine:
         except UnavailableError:
             return ()
 
+    async def explain(self, explain: Explain) -> tuple[int, int]:
+        """The epoch that was asked for, and where it began; epoch 0 where that cannot be read."""
+        return await self._epoch_before(self.store.log(explain.log), explain.seq)
+
     def _perform(self, effect: Effect) -> None:  # noqa: C901, PLR0912  one case an effect
         match effect:
             case Send():
@@ -223,7 +227,8 @@ class Engine:
             case Locate():
                 self._start_soon(self._locate, effect)
             case Explain():
-                self._start_soon(self._explain, effect)
+                if link := self._links.get(effect.link):
+                    link.explain_soon(effect)
             case _:
                 self._take_notice(effect)
 
@@ -393,10 +398,6 @@ class Engine:
         if locate.of_epoch and seq > 0:
             seq = (await self._epoch_before(log, seq))[1]
         self.perform(self.replicator.located(locate, await log.tip_at(seq), trio.current_time()))
-
-    async def _explain(self, explain: Explain) -> None:
-        epoch, first_seq = await self._epoch_before(self.store.log(explain.log), explain.seq)
-        self.perform(self.replicator.explained(explain, epoch, first_seq))
 
     async def _epoch_before(self, log: Log, seq: int) -> tuple[int, int]:
         """The epoch of the event before ``seq``, and where it began; epoch 0 where that cannot be read."""
