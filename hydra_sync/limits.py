@@ -84,14 +84,13 @@ DIAL_DELAY_S_MAX: Final = 5.0
 ASK_AGAIN_S: Final = 2.0  # a witness that could not promise may be able to now
 PATIENCE_S_MAX: Final = 64.0  # answers that others need not give may take so long; who refuses gains no more than that
 PASS_AGAIN_S: Final = (
-    1.0  # a relay asks again no sooner: whatever the delays, each time that the author does, and no more
+    1.0  # a relay asks again, or passes on what is newer, no sooner: whenever the author asks again, and no more
 )
 ADOPT_S: Final = 10.0  # who alone has what a start must adopt may come back within; then others are asked
 DOUBT_S: Final = FRAME_S + STALL_S  # who shows that may have lied if, for longer than a frame may take, none came
 YIELD_S: Final = 2 * ASK_AGAIN_S  # who asks with an author's key has begun by then, asked again, or gone
 BALLOT_JUMP_MAX: Final = 1 << 20  # above ours: nobody has started so often, and a liar cannot use up all numbers
 FORK_NEWS_MAX: Final = 16  # proofs of one log passed on though they show no earlier conflict
-PASSED_MAX: Final = 1024  # signed messages passed on and remembered, so as to do it once
 CHECKPOINT_STATE_BYTES_MAX: Final = 768 << 10  # an application's state, and the ends of all logs, are one event
 REBASE_BYTES_MAX: Final = 16 << 20  # of another branch, held until it is known that it takes the place of ours
 

@@ -60,7 +60,7 @@ from hydra_sync.wire import GoodbyeReason, Hello, LogTip, Role
 
 __all__ = ["Engine"]
 
-_E = TypeVar("_E", BeginEpoch, Compare, Locate, Explain)
+_E = TypeVar("_E", BeginEpoch, Compare, Locate)
 
 TICK_S_MIN: Final = 0.01
 TICK_S_MAX: Final = 1.0  # a deadline that appears meanwhile is kept so late at worst
@@ -200,6 +200,10 @@ class Engine:
         except UnavailableError:
             return ()
 
+    async def explain(self, explain: Explain) -> tuple[int, int]:
+        """The epoch that was asked for, and where it began; epoch 0 where that cannot be read."""
+        return await self._epoch_before(self.store.log(explain.log), explain.seq)
+
     def _perform(self, effect: Effect) -> None:  # noqa: C901, PLR0912  one case an effect
         match effect:
             case Send():
@@ -218,7 +222,7 @@ class Engine:
                 if link := self._links.get(effect.link):
                     link.drop(effect.goodbye, effect.fault)
             case Persist() | EndFounding() | KeepProof():
-                self._persists.append(effect)
+                _queue(self._persists, effect)
                 self._persist_due.set()
             case BeginEpoch():
                 self._start_soon(self._begin_epoch, effect)
@@ -227,7 +231,8 @@ class Engine:
             case Locate():
                 self._start_soon(self._locate, effect)
             case Explain():
-                self._start_soon(self._explain, effect)
+                if link := self._links.get(effect.link):
+                    link.explain_soon(effect)
             case _:
                 self._take_notice(effect)
 
@@ -358,7 +363,10 @@ class Engine:
                 self.perform(self.replicator.append_void(member, now))
 
     async def _persist(self) -> None:
-        """Make durable what we promised and what is said of our store, in the order in which it was decided."""
+        """Make durable what we promised and what is said of our store, in the order in which it was decided.
+
+        Of each log only the last waits: what it took the place of was said to nobody.
+        """
         while True:
             while not self._persists:
                 await self._persist_due.wait()
@@ -386,6 +394,9 @@ class Engine:
             except StoreFullError:
                 self.refused[self.config.key.member] = None
                 await trio.sleep(STALL_S)
+            except UsageError:  # the log has had a later epoch since that was decided
+                self.perform(self.replicator.epoch_void(begin, trio.current_time()))
+                return
             else:
                 self.refused.pop(self.config.key.member, None)
                 return
@@ -415,10 +426,6 @@ class Engine:
             if not below:
                 raise
             return below[-1]
-
-    async def _explain(self, explain: Explain) -> None:
-        epoch, first_seq = await self._epoch_before(self.store.log(explain.log), explain.seq)
-        self.perform(self.replicator.explained(explain, epoch, first_seq))
 
     async def _epoch_before(self, log: Log, seq: int) -> tuple[int, int]:
         """The epoch of the event before ``seq``, and where it began; epoch 0 where that cannot be read."""
@@ -453,6 +460,27 @@ def _hello(config: Config, store: Store) -> Hello:
         founding=store.manifest.founding,
         advertise=str(config.advertise or ""),
     )
+
+
+def _queue(waiting: deque[Persist | EndFounding | KeepProof], effect: Persist | EndFounding | KeepProof) -> None:
+    """Queue ``effect``, or put it where one waits that it makes void: logs take turns, however often one changes.
+
+    But never past the end of founding, and never so that a log was not amnesiac for once where it was to be: what
+    else we do may wait for that.
+    """
+    for at in range(len(waiting) - 1, -1, -1):
+        before = waiting[at]
+        if isinstance(before, EndFounding):
+            break
+        if isinstance(effect, KeepProof) and isinstance(before, KeepProof) and before.proof.log == effect.proof.log:
+            waiting[at] = effect
+            return
+        if isinstance(effect, Persist) and isinstance(before, Persist) and before.log == effect.log:
+            if before.standing.amnesiac != effect.standing.amnesiac:
+                break
+            waiting[at] = effect
+            return
+    waiting.append(effect)
 
 
 def _take(runs: deque[Append], bytes_max: int, next_seq: int) -> list[Batch]:

@@ -1,4 +1,4 @@
-"""One open connection: a task that reads, one that writes, one that fetches records to serve. Does I/O."""
+"""One open connection: tasks that read, write, fetch records to serve, and look up where branches part. Does I/O."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hydra_sync.channel import explain
 from hydra_sync.errors import PeerError
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import OUTBOX_BYTES_LOW, OUTBOX_BYTES_MAX
-from hydra_sync.sync import Effect, Read, Replicator
+from hydra_sync.sync import Effect, Explain, Read, Replicator
 from hydra_sync.tasks import Flag
-from hydra_sync.wire import FrameReader, Goodbye, GoodbyeReason, Message, encode_frame
+from hydra_sync.wire import End, FrameReader, Goodbye, GoodbyeReason, Message, encode_frame
 
 __all__ = ["Host", "Link"]
 
@@ -36,6 +36,9 @@ class Host(Protocol):
     async def read(self, read: Read) -> Sequence[Batch]:
         """The batches asked for, none where they are damaged here."""
 
+    async def explain(self, explain: Explain) -> tuple[int, int]:
+        """The epoch that was asked for, and where it began."""
+
 
 class Link:
     """Carries frames between the protocol core and one peer."""
@@ -52,8 +55,12 @@ class Link:
         self._frames: deque[bytes] = deque()
         self._frame_bytes = 0
         self._reads: deque[Read] = deque()
+        self._explains: dict[int, Explain] = {}
+        """By request, what a peer on another branch waits for: one after the other, as each costs many reads."""
+        self._explaining: tuple[int, trio.CancelScope] | None = None
         self._writable = Flag()
         self._readable = Flag()
+        self._explainable = Flag()
         self._drained = Flag()
         self._scope = trio.CancelScope()
         self._serving = False
@@ -71,6 +78,7 @@ class Link:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write)
                     nursery.start_soon(self._serve)
+                    nursery.start_soon(self._explain)
                     await self._until_broken(self._read)
                     if not self._closing:  # else the writer ends all, once it has said goodbye
                         nursery.cancel_scope.cancel()
@@ -87,6 +95,8 @@ class Link:
 
     def send(self, message: Message) -> None:
         """Queue ``message``. A peer that leaves too much unread is dropped."""
+        if isinstance(message, End):
+            self._leave_unexplained(message.request)
         if self._closing:
             return
         if isinstance(message, Goodbye):
@@ -113,6 +123,11 @@ class Link:
         """Queue a read whose records will be served."""
         self._reads.append(read)
         self._readable.set()
+
+    def explain_soon(self, explain: Explain) -> None:
+        """Queue what a peer is to be told about its branch."""
+        self._explains[explain.request] = explain
+        self._explainable.set()
 
     def drop(self, goodbye: Goodbye, fault: str | None) -> None:
         """Say goodbye, then close."""
@@ -186,6 +201,26 @@ class Link:
             batches = await self._host.read(read)
             self._serving = False
             self._host.perform(self._host.replicator.read(read, batches))
+
+    async def _explain(self) -> None:
+        while True:
+            if not self._explains:
+                await self._explainable.wait()
+                continue
+            explain = self._explains.pop(next(iter(self._explains)))
+            epoch = first_seq = 0
+            with trio.CancelScope() as scope:
+                self._explaining = explain.request, scope
+                epoch, first_seq = await self._host.explain(explain)
+            self._explaining = None
+            if not scope.cancel_called:
+                self._host.perform(self._host.replicator.explained(explain, epoch, first_seq))
+
+    def _leave_unexplained(self, request: int) -> None:
+        """A fetch is over: nobody waits for what was to be found out for it."""
+        self._explains.pop(request, None)
+        if self._explaining is not None and self._explaining[0] == request:
+            self._explaining[1].cancel()
 
     async def _until_broken(self, carry: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -142,7 +142,7 @@ class Node:
         reach: Reach = Durable(engine.store.log(member))
         if delivery == "uniform":
             stable = engine.replicator.agreement.stability.stable
-            reach = Stable(lambda: stable.get(member, 0), engine.stable_changed)
+            reach = Stable(engine.store.log(member), lambda: stable.get(member, 0), engine.stable_changed)
             if resumes:
                 engine.perform(engine.replicator.agreement.taken(member, start))
         alias, orphaned = self.config.alias(member), engine.orphaned[member]

@@ -42,18 +42,25 @@ class Durable:
 
 
 class Stable:
-    """Deliver what is durable on a majority: uniform delivery."""
+    """Deliver what is durable on a majority, and here: uniform delivery.
 
-    def __init__(self, reach: Callable[[], int], changed: Signal) -> None:
+    A log may be shorter than it was once stable, if the operator accepted that loss, or its author lies.
+    """
+
+    def __init__(self, log: Log, reach: Callable[[], int], changed: Signal) -> None:
+        self._log = log
         self._reach = reach
         self._changed = changed
 
     @property
     def next_seq(self) -> int:
-        return self._reach()
+        return min(self._reach(), self._log.tip.next_seq)
 
     async def wait_change(self) -> None:
-        await self._changed.wait()
+        if self._reach() > self._log.tip.next_seq:
+            await self._log.wait_change()
+        else:
+            await self._changed.wait()
 
 
 class Events:

@@ -78,7 +78,7 @@ class Agreement:
         self.stability: Final = Stability(self.me, len(members))
         for log, tip in held.items():  # what our own copies prove, with nobody here
             self.stability.update(tip.tip, self.shown(log), forked_at(log))
-        self._relaying: Final = Relaying(held, sessions, nodes)
+        self._relaying: Final = Relaying(self.me, network, held, sessions, nodes)
         self._promised_above = 0
         self._asked_at: dict[MemberKey, float] = {}
         """When somebody last asked for what we have promised, or could, until its author is looked at again."""
@@ -225,9 +225,12 @@ class Agreement:
         if said is not None:
             # Back the way it came, too, and each time: that may be the only way to the author.
             back: list[Effect] = [Send(session.link, said)]
-            others = [] if isinstance(said, Refuse) and session.peer == log else self._relaying.answer(said, None)
+            number = said.promised if isinstance(said, Refuse) else ballot.number
+            to_itself = isinstance(said, Refuse) and session.peer == log
+            others = [] if to_itself else self._relaying.answer(said, number, None, now)
             effects += back + [effect for effect in others if effect not in back]
-        return [*effects, *self._remember(log), *self._relaying.ask(message, ballot.number, session, now)]
+        passed_on = self._relaying.ask(message, ballot, session, now, is_answered=bool(effects))
+        return [*effects, *self._remember(log), *passed_on]
 
     def promise(self, session: Session, message: Promise, now: float) -> list[Effect]:
         """A witness's answer, to us or to be passed on."""
@@ -235,10 +238,10 @@ class Agreement:
         self._require_member(message.witness)
         if message.log != self.me:
             try:
-                open_answer(message.answer, self._network, message.log, message.witness)
+                answer = open_answer(message.answer, self._network, message.log, message.witness)
             except FormatError as error:
                 raise PeerError(f"an answer that its witness did not sign: {error}") from error
-            return self._relaying.answer(message, session.link)
+            return self._relaying.answer(message, answer.number, session.link, now)
         if self.starting is None or not self.starting.take(message):
             return []
         if self.starting.was_known:
@@ -250,7 +253,7 @@ class Agreement:
         self._require_member(message.log)
         self._require_member(message.witness)
         if message.log != self.me:
-            return self._relaying.answer(message, session.link)
+            return self._relaying.answer(message, message.promised, session.link, now)
         was_ready = self.is_ready
         again = self.starting.refused(message, session.peer, now) if self.starting else None
         if again is None:
@@ -276,15 +279,22 @@ class Agreement:
         if standing.amnesiac:
             effects += self._step(now)
         if self._relaying.asks(log) and (promise := self.witness.promised(log)) is not None:
-            effects += self._relaying.answer(promise, None)
+            effects += self._relaying.answer(promise, standing.promised, None, now)
         return [*effects, *self.restable(log)]
+
+    def epoch_void(self, epoch: int, now: float) -> list[Effect]:
+        """What we were about to begin is below what our own log has had meanwhile: ask for one above that."""
+        starting = self.starting
+        if starting is None or starting.phase is not Phase.SEALING or starting.number != epoch or starting.is_over:
+            return []
+        return self._tell_all(self._ask(now))
 
     # Time
 
     def tick(self, now: float) -> list[Effect]:
         """Ask again who has not answered."""
         due = [log for log, asked_at in self._asked_at.items() if asked_at + YIELD_S <= now]
-        effects = [effect for log in due for effect in self._refuse_behind(log, now)]
+        effects = [effect for log in due for effect in self._refuse_behind(log, now)] + self._relaying.tick(now)
         if self.starting is None or self.starting.number == 0:
             return effects
         if self.starting.may_begin_alone and not self.forgets and self._nobody_remembers():
@@ -300,8 +310,8 @@ class Agreement:
         """When `tick` has something to do that has its time; a look at other authors goes with any tick."""
         starting = self.starting
         if starting is None or starting.number == 0 or not starting.asks:
-            return math.inf
-        return starting.asked_at + ASK_AGAIN_S
+            return self._relaying.deadline()
+        return min(starting.asked_at + ASK_AGAIN_S, self._relaying.deadline())
 
     # Inside
 

@@ -100,7 +100,10 @@ class Persist:
 
 @dataclass(frozen=True, slots=True)
 class BeginEpoch:
-    """Append ``event`` to our own log as the batch that begins ``epoch``; its `Replicator.appended` is the answer."""
+    """Append ``event`` to our own log as the batch that begins ``epoch``; its `Replicator.appended` is the answer.
+
+    Or `Replicator.epoch_void`, where the log has had a later one meanwhile.
+    """
 
     epoch: int
     event: bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hydra_sync.chain import Tip
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import RECEIPT_BATCHES_MAX
+from hydra_sync.ranges import SeqRange
 from hydra_sync.sync.effects import Receipt
 from hydra_sync.wire import LogState, LogTip
 
@@ -26,6 +27,13 @@ class Receipts:
         self._hashes[tip.next_seq] = tip.hash
         while len(self._hashes) > RECEIPT_BATCHES_MAX:
             del self._hashes[next(iter(self._hashes))]
+
+    def orphaned(self, events: SeqRange) -> list[Receipt]:
+        """A later epoch has left ``events`` out of our log: who holds them holds nothing of it there; what changed."""
+        self._hashes = {seq: batch_hash for seq, batch_hash in self._hashes.items() if seq <= events.start}
+        above = [peer for peer, count in self.counts.items() if count > events.start]
+        self.counts.update(dict.fromkeys(above, events.start))
+        return [Receipt(peer, events.start) for peer in above]
 
     def is_ours(self, tip: Tip) -> bool:
         """Whether ``tip``, which we signed, is one that our store has, or had before it is remembered."""

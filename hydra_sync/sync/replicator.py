@@ -29,6 +29,7 @@ from hydra_sync.sync.agreement import Agreement
 from hydra_sync.sync.effects import (
     Advanced,
     Append,
+    BeginEpoch,
     Compare,
     Connected,
     Disconnected,
@@ -232,12 +233,17 @@ class Replicator:
         self.held[log] = replace(
             self.held[log], holes=tuple(hole for hole in self.held[log].holes if hole.stop <= events.start)
         )
-        return [Orphaned(log, events)]
+        receipts = self._receipts.orphaned(events) if log == self.me else []
+        return [Orphaned(log, events), *receipts]
 
     def persisted(self, log: MemberKey, standing: Standing, now: float) -> list[Effect]:
         """The answer to a `Persist`."""
         effects = self.agreement.persisted(log, standing, now)
         return effects if self.agreement.forgets else [*self._take_withheld(), *effects]
+
+    def epoch_void(self, begin: BeginEpoch, now: float) -> list[Effect]:
+        """A `BeginEpoch` cannot be done any more: our own log has had a later epoch meanwhile."""
+        return self.agreement.epoch_void(begin.epoch, now)
 
     def located(self, located: Locate, tip: Tip | None, now: float) -> list[Effect]:
         """The answer to a `Locate`; None where our disk could not tell."""

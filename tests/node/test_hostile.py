@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -22,7 +22,9 @@ from hydra_sync.channel import TlsChannel
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import FRAME_BYTES_MAX
 from hydra_sync.node.dialing import dial
+from hydra_sync.node.engine import Engine
 from hydra_sync.node.tool import open_tool
+from hydra_sync.store import Log
 from hydra_sync.sync import NoSession, Read
 from hydra_sync.wire import (
     Cancel,
@@ -483,3 +485,71 @@ async def test_a_tool_with_a_nodes_claims_is_not_counted(make_network: NetworkMa
             await trio.sleep(0.1)
             assert alice._engine.replicator.receipts == {}
             assert not alice._engine.replicator.nodes
+
+
+@dataclass
+class Explaining:
+    """How often it was looked up where another branch may part from ours, and how many look-ups are under way."""
+
+    begun: int = 0
+    active: int = 0
+    may_end: trio.Event = field(default_factory=trio.Event)
+
+
+@pytest.fixture
+def explaining(monkeypatch: pytest.MonkeyPatch) -> Explaining:
+    seen = Explaining()
+
+    async def slowly(_engine: Engine, _log: Log, _seq: int) -> tuple[int, int]:
+        seen.begun += 1
+        seen.active += 1
+        try:
+            await seen.may_end.wait()
+        finally:
+            seen.active -= 1
+        return 0, 0
+
+    monkeypatch.setattr(Engine, "_epoch_before", slowly)
+    return seen
+
+
+def on_another_branch(log: MemberKey, request: int) -> Fetch:
+    """A fetch from the end of a log with one event, on another batch than ours."""
+    return Fetch(request, log, 1, None, b"?" * 32, 1 << 20)
+
+
+async def test_one_branch_at_a_time_is_explained_to_a_peer(make_network: NetworkMaker, explaining: Explaining) -> None:
+    """However many it asks about at once; in the end it hears about each."""
+    network = make_network("alice", "bob", "carol")
+    async with undisturbed(network) as alice, carol_dials(network) as carol:
+        log = alice.config.key.member
+        await alice.append("here")
+        await carol.send(hello(network), Tips(True, ()), *(on_another_branch(log, request) for request in range(20)))
+        await until(lambda: explaining.active > 0)
+        await carol.send(Ping(1))
+        await carol.receive(Pong)
+        assert (explaining.begun, explaining.active) == (1, 1)
+        explaining.may_end.set()
+        ends = [await carol.receive(End) for _ in range(20)]
+        assert ends == [End(request, 0, EndReason.DIVERGED) for request in range(20)]
+
+
+async def test_nothing_is_explained_to_who_does_not_ask_any_more(
+    make_network: NetworkMaker, explaining: Explaining
+) -> None:
+    """A fetch that was cancelled costs nothing more, be its number in use again, nor does a connection that is gone."""
+    network = make_network("alice", "bob", "carol")
+    async with undisturbed(network) as alice:
+        log = alice.config.key.member
+        await alice.append("here")
+        async with carol_dials(network) as carol:
+            await carol.send(hello(network), Tips(True, ()))
+            for _ in range(50):
+                await carol.send(on_another_branch(log, 7), Cancel(7))
+            for _ in range(50):
+                await carol.receive(End)
+            await until(lambda: explaining.active == 0)
+            await carol.send(on_another_branch(log, 7), on_another_branch(log, 8))
+            await until(lambda: explaining.active == 1)
+        await until(lambda: explaining.active == 0)
+        assert explaining.begun <= 51

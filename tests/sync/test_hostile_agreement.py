@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from hydra_sync.batch import Batch
 from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.epoch import Answer, Ballot, open_ballot
 from hydra_sync.identity import MemberKey
-from hydra_sync.limits import BALLOT_JUMP_MAX, DOUBT_S, PASSED_MAX, UINT_MAX
+from hydra_sync.limits import BALLOT_JUMP_MAX, DOUBT_S, PASS_AGAIN_S, UINT_MAX
 from hydra_sync.standing import Standing
 from hydra_sync.sync import (
     Append,
@@ -29,7 +31,7 @@ from hydra_sync.sync import (
 )
 from hydra_sync.wire import Cancel, Data, Fetch, LogState, LogTip, Message, Prepare, Promise, Refuse, Stable
 from tests.currently import currently
-from tests.sync.pump import Rig, hello, records, sends, tip_of
+from tests.sync.pump import Net, Node, Rig, hello, records, sends, tip_of
 
 START, STORE = b"\x05" * 16, bytes(16)
 STRANGER = MemberKey(b"\x77" * 32)
@@ -315,6 +317,26 @@ def test_a_start_whose_epoch_is_overtaken_asks_above() -> None:
     assert open_ballot(asked.ballot, one.network, one.members[0]).number == 8
 
 
+def test_an_epoch_that_was_overtaken_before_it_was_written_is_asked_for_anew() -> None:
+    """Another process with its key began a later one, which came in one commit with what was to be adopted."""
+    one, log, _ = adopting()
+    own = one.members[0]
+    (begin,) = [effect for effect in one.core.appended(own, tip_of(log), one.now) if isinstance(effect, BeginEpoch)]
+    one.core.appended(own, Tip(7, 4, b"?" * 32), one.now)
+    asked = sends(one.core.epoch_void(begin, one.now), Prepare)
+    assert [open_ballot(prepare.ballot, one.network, own).number for prepare in asked] == [8, 8, 8]
+    assert one.core.epoch_void(begin, one.now) == []  # another one is asked for already
+
+
+def test_who_has_to_stop_asks_for_no_epoch_in_place_of_a_void_one() -> None:
+    """Its log is forked, or somebody else has begun a later epoch of it."""
+    one, log, _ = adopting()
+    own = one.members[0]
+    (begin,) = [effect for effect in one.core.appended(own, tip_of(log), one.now) if isinstance(effect, BeginEpoch)]
+    one.core.agreement.end()
+    assert one.core.epoch_void(begin, one.now) == []
+
+
 @pytest.mark.parametrize("state", LogState)
 def test_a_start_without_most_begins_when_nobody_here_remembers(state: LogState) -> None:
     """Those who were not given up have to say so: one that is away, or only silent, may."""
@@ -378,14 +400,127 @@ def test_a_relay_brings_answers_to_the_author_or_to_all() -> None:
     assert told(one.say(1, Refuse(one.members[3], one.members[1], 4)), Refuse) == [3]
 
 
-def test_what_was_passed_on_is_remembered_in_bounded_memory() -> None:
-    """The oldest goes; it would be passed on once more."""
+def test_of_many_refusals_the_highest_goes_on_at_its_time() -> None:
+    """Whomever they name, and however many there are: what waits is one, and so is what is remembered."""
     one = rig(peers=(1, 2))
-    for number in range(PASSED_MAX + 50):
-        assert told(one.say(1, Refuse(one.members[3], one.members[2], number)), Refuse) == [2]
-    assert len(one.core.agreement._relaying._passed) == PASSED_MAX
-    assert told(one.say(1, Refuse(one.members[3], one.members[2], 0)), Refuse) == [2]
-    assert told(one.say(1, Refuse(one.members[3], one.members[2], PASSED_MAX)), Refuse) == []
+    relaying = one.core.agreement._relaying
+    said = [
+        effect
+        for number in range(5000)
+        for effect in one.say(1, Refuse(one.members[3], one.members[1 + number % 2], number))
+    ]
+    assert said == [Send(2, Refuse(one.members[3], one.members[1], 0))]
+    assert (len(relaying._passed), len(relaying._late)) == (1, 1)
+    assert one.core.deadline() == one.now + PASS_AGAIN_S
+    assert told(one.core.tick(one.now + PASS_AGAIN_S - 0.1), Refuse) == []
+    one.now += PASS_AGAIN_S
+    assert sends(one.core.tick(one.now), Refuse) == [Refuse(one.members[3], one.members[2], 4999)]
+    for number in (17, 4999):
+        assert told(one.say(1, Refuse(one.members[3], one.members[2], number)), Refuse) == []
+    one.now += 10 * PASS_AGAIN_S
+    assert told(one.core.tick(one.now), Refuse) == []
+
+
+def test_who_lacks_the_highest_refusal_gets_it_when_a_lower_one_comes() -> None:
+    """A lie that went before this connection was there would hide the truth from it else."""
+    one = rig(peers=(1,))
+    lie = Refuse(one.members[3], one.members[1], UINT_MAX)
+    assert one.say(1, lie) == []
+    one.join(2, 2, {})
+    assert one.say(1, Refuse(one.members[3], one.members[1], 50)) == [Send(2, lie)]
+    assert one.say(1, Refuse(one.members[3], one.members[1], 50)) == []
+
+
+def test_a_lie_hides_no_refusal_of_the_next_ballot() -> None:
+    """Nor one that shows what the author signed, nor a promise."""
+    one = rig(peers=(1, 2))
+    log, witness = one.members[3], one.members[1]
+    one.say(1, ballot(one, 3, 1))
+    assert told(one.say(1, Refuse(log, witness, UINT_MAX)), Refuse) == [2]
+    assert told(one.say(1, Refuse(log, witness, 50, ballot(one, 3, 50).ballot)), Refuse) == [2]
+    assert told(one.say(1, answer(one, 1, 3)), Promise) == [2]
+    one.now += PASS_AGAIN_S
+    assert told(one.say(1, ballot(one, 3, 2)), Prepare) == [2]
+    assert told(one.say(1, Refuse(log, witness, 50)), Refuse) == [2]
+    assert told(one.say(1, Refuse(log, witness, 1)), Refuse) == []  # it helps nobody
+
+
+def test_ballots_and_promises_go_on_one_in_a_while_each() -> None:
+    """However many an author or a witness signs; the newest waits, and what is older is void."""
+    one = rig(peers=(1, 2))
+    promises = [effect for number in range(1, 50) for effect in one.say(1, answer(one, 1, 3, number))]
+    assert promises == [Send(2, answer(one, 1, 3, 1))]
+    ballots = [effect for number in range(1, 49) for effect in one.say(1, ballot(one, 3, number))]
+    assert sends(ballots, Prepare) == [ballot(one, 3, 1)]
+    one.now += PASS_AGAIN_S
+    effects = one.core.tick(one.now)
+    assert sends(effects, Prepare) == [ballot(one, 3, 48)]
+    assert sends(effects, Promise) == [answer(one, 1, 3, 49)]
+
+
+def test_who_has_forgotten_shows_an_author_that_it_asked_for_more() -> None:
+    """Its older ballot goes no further, so those behind could not say so; none of the same start is meant."""
+    one = Rig(4, standings={3: Standing(amnesiac=True)})
+    one.join(1, 1, {})
+    one.join(2, 2, {})
+    log, newest = one.members[3], ballot(one, 3, 50)
+    assert told(one.say(1, newest), Prepare) == [2]
+    other = Prepare(log, Ballot(6, b"other start".ljust(16), STORE).sign(one.keys[3], one.network))
+    assert one.say(2, other) == [Send(2, Refuse(log, one.members[0], 50, newest.ballot))]
+    assert one.say(2, ballot(one, 3, 6)) == []
+
+
+def liars_line(count: int) -> tuple[Net, Node, Node, Node]:
+    """Members in a row, the last of which has promised more to another start; the second to last reaches a liar."""
+    net = Net(count, proves=True)
+    net.connect_all()
+    net.run(20, until=lambda: all(node.is_ready for node in net.nodes))
+    author, *relays, witness, liar = net.nodes
+    for node in net.nodes:
+        for line in list(node.lines.values()):
+            net.cut(line)
+    before = witness.standings[author.me]
+    witness.standings[author.me] = replace(before, promised=77, start=bytes(16), answer=b"", ballot=b"")
+    witness.restart()
+    author.restart()
+    for one, other in itertools.pairwise((author, *relays, witness)):
+        net.connect(one, other)
+    net.connect(relays[-1], liar)
+    return net, author, witness, liar
+
+
+@pytest.mark.parametrize("step", [0, 1, 1 << 40])
+def test_a_liar_hides_no_refusal_from_an_author(step: int) -> None:
+    """Whatever it refuses in the name of the only witness, ten times a second, and however much more each time."""
+    net, author, witness, liar = liars_line(5)
+    (line,) = liar.lines.values()
+    liar.mangle = lambda message: () if isinstance(message, Promise | Prepare) else (message,)
+    for number in range(3000):
+        starting = author.replicator.agreement.starting
+        assert starting is not None
+        if author.is_ready:
+            break
+        if number % 2:
+            line.send(liar, Refuse(author.me, witness.me, min(UINT_MAX, starting.number + number * step)))
+        net.run(0.1)
+    assert author.is_ready
+
+
+def test_nothing_that_a_liar_says_goes_in_circles() -> None:
+    """Of thousands of refusals of an absent author, those who all reach one another pass on a few, and then none."""
+    net = Net(5)
+    author, liar, *others = net.nodes
+    for one, other in itertools.combinations((liar, *others), 2):
+        net.connect(one, other)
+    net.run(1)
+    for line in list(liar.lines.values()):
+        for number in range(3000):
+            line.send(liar, Refuse(author.me, liar.me, number))
+    net.run(3 * PASS_AGAIN_S)
+    passed_on = sum(len(node.sent(Refuse)) for node in others)
+    assert passed_on <= 2 * 3 * len(others)
+    net.run(20)
+    assert sum(len(node.sent(Refuse)) for node in others) == passed_on
 
 
 # Who takes itself for new

@@ -325,7 +325,7 @@ def test_an_answer_that_a_relay_lost_is_given_again() -> None:
     (line,) = author.lines.values()
     net.cut(line)
     relay.mangle = lambda message: (message,)
-    relay.replicator.agreement._relaying._answers.clear()  # it was another relay's
+    relay.replicator.agreement._relaying._passed.clear()  # it was another relay's
     net.connect(author, relay)
     net.run(2 * ASK_AGAIN_S, until=lambda: author.is_ready)
     assert author.is_ready
