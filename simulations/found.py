@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from hydra_sync.chain import Tip
 from hydra_sync.errors import OrphanedError
+from hydra_sync.sync import Orphaned
 from hydra_sync.testing import MS, SECOND
 from hydra_sync.testing.cluster.cluster import Cluster
 from hydra_sync.testing.cluster.hostile import knock, stale_epochs
+from hydra_sync.testing.cluster.identities import member_key
+from hydra_sync.testing.cluster.insider import HostileProgram, Insider, Wire, converse
 from hydra_sync.testing.plan.faults import At, Crash, DiskError, FullDisk, LyingSync, On, Pause, Wipe
 from hydra_sync.testing.plan.swarm import Swarm
 from hydra_sync.testing.simulate import simulate
+from hydra_sync.wire import LogTip
 from simulations.agreement.telling import heal, part
 from simulations.invariants import FEATURES
 
@@ -19,6 +24,7 @@ __all__ = [
     "answers_find_another_way",
     "author_with_a_hole",
     "breaker_is_not_courted",
+    "claimed_epoch",
     "delivered_and_restarted",
     "crowd_after_a_pause",
     "disk_fails_under_an_append",
@@ -222,3 +228,44 @@ async def disk_fails_under_an_append(cluster: Cluster) -> None:
     cluster.start_writing("n0")
     await cluster.settle(core=cluster.aliases)
     cluster.check_all()
+
+
+def _claim_epoch(author: str) -> HostileProgram:
+    """Show all but the author an epoch of its log that nobody has begun, and a log of one event; supply nothing."""
+    lie = LogTip(member_key(author), Tip(99, 1, bytes(32)))
+
+    async def program(insider: Insider) -> None:
+        async def talk(wire: Wire) -> None:
+            tips = [] if wire.peer == author else [lie]
+            await converse(insider, wire, lambda: tips, lambda _, fetch: ())
+
+        await insider.meet(talk)
+
+    return program
+
+
+@simulate(nodes=4, swarm=CALM, features=FEATURES, restart="prove")
+async def claimed_epoch(cluster: Cluster) -> None:
+    """A member claims a later epoch of another's log: all go on to follow that log's author, and to deliver its events.
+
+    Found by a look for lies: they left their branch for the claimed one, which nobody supplies. What the author sent
+    from then on was held back, as of a branch that had still to prove that it is the later one.
+    """
+    cursors, acknowledged = cluster.ledger.uniform_cursors, cluster.ledger.acknowledged_last
+    await cluster.run_for(1)
+    await cluster.write("n0", count=3)
+    cluster.byzantine("n3", _claim_epoch("n0"))
+    await cluster.run_for(3)
+    seen = cluster.watch()
+    for other in ("n1", "n2"):
+        cluster.world.network.reset("n0", other)
+    await cluster.run_for(2)
+    cluster.start_writing("n0", count=3)
+    await cluster.until(
+        lambda: cursors["n1", "n0"] == cursors["n2", "n0"] == acknowledged["n0"] > 5,
+        "all to deliver what the author writes",
+    )
+    cluster.inject([Crash(At(0), "n0", SECOND)])
+    await cluster.run_for(10)
+    assert not [notice for _, notice in seen if isinstance(notice, Orphaned)]
+    await cluster.settle(core=["n0", "n1", "n2"])

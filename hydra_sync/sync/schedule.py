@@ -73,6 +73,8 @@ class LogSync:
     """Links that said they cannot supply what we need now: not asked before this time."""
     stalled_until: dict[int, float] = field(default_factory=dict)
     """Links that made no progress: the last choice until this time."""
+    proven: dict[int, int] = field(default_factory=dict)
+    """The latest epoch of which a link has sent a record; that it shows a later one is a bare claim."""
     partings: dict[int, int] = field(default_factory=dict)
     """How often in a row a link turned out to hold another branch than the one it was asked for."""
     paused_until: float = -math.inf
@@ -138,6 +140,7 @@ class LogSync:
         self.stalled_until.pop(link, None)
         self.stalls.pop(link, None)
         self.partings.pop(link, None)
+        self.proven.pop(link, None)
         self.overtake_at = None
 
     def delivered(self, link: int, events: int, size: int) -> None:
@@ -148,10 +151,23 @@ class LogSync:
         self.partings.pop(link, None)
         self.overtake_at = None
 
-    def part(self, link: int, now: float) -> None:
-        """The link holds another branch: who says so again and again, and shows more, takes nobody else's time."""
+    def sent(self, link: int, epoch: int) -> None:
+        """The link has sent a record of this epoch, which only the author can sign."""
+        self.proven[link] = max(self.proven.get(link, 0), epoch)
+
+    def doubt(self, link: int, now: float) -> None:
+        """The link holds another branch, or says so: who does again and again takes nobody else's time."""
         times = self.partings[link] = self.partings.get(link, 0) + 1
         self.refused_until[link] = now + STALL_S * 2 ** min(times - 1, STALL_DOUBLINGS_MAX)
+
+    def trust(self, link: int) -> None:
+        """What the link says of another branch has turned out to be true."""
+        self.refused_until.pop(link, None)
+        self.partings.pop(link, None)
+
+    def part(self, link: int, now: float) -> None:
+        """The link holds another branch, and not the one that we follow."""
+        self.doubt(link, now)
         self.keep_branch()
 
     def reconsider(self, link: int) -> None:
@@ -176,6 +192,8 @@ def plan(state: LogSync, sources: Sequence[Source], now: float, *, ranges_free: 
     for asked in active:
         asked.watch(shown.get(asked.link, 0), now)
     cancel = _cancel(state, active, usable, now)
+    if state.base is not None:  # off our branch we stay for those alone who supply the other one
+        usable = [source for source in usable if source.link not in state.stalled_until]
     if now < state.paused_until:
         state.overtake_at = None
         return Plan(tuple(cancel))
