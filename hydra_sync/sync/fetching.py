@@ -120,10 +120,10 @@ class Fetcher:
             if asked.link == link:
                 asked.progress(now)
 
-    def forget(self, link: int) -> None:
+    def forget(self, link: int, peer: MemberKey) -> None:
         """The connection is over, and with it what was asked and believed of it."""
         for state in self._logs.values():
-            state.forget(link)
+            state.forget(link, peer)
         self._asked = {request: asked for request, asked in self._asked.items() if asked.link != link}
 
     def appended(self, log: MemberKey, tip: Tip, now: float) -> list[Effect]:
@@ -206,7 +206,7 @@ class Fetcher:
         if session.faulty:
             return drained
         session.saw(asked.log, last)
-        state.delivered(session.link, events.count, len(data.records))
+        state.delivered(session.link, session.peer, events.count, len(data.records))
         return [Fetched(asked.log, session.peer, events, len(data.records)), *drained, *self._plan(state, now)]
 
     def _own_log_ahead(self, asked: Asked, peer: MemberKey, now: float) -> list[Effect]:

@@ -52,7 +52,8 @@ class Sources:
     def of(self, state: LogSync) -> list[Source]:
         """Who may be asked: the author, and of the others those who have got as far as the latest epoch.
 
-        An older epoch may go on in what the latest one has left out. A liar who claims a late epoch stalls.
+        An older epoch may go on in what the latest one has left out. Which is the latest, the author says, or who
+        has sent records of it: a claim alone shuts nobody out.
         """
         own, forked_at = order(self._held[self._me].tip), self._forked_at(state.log)
         adopts = self._adopts()  # who promised may hold more than it shows: a relay that got it afterwards
@@ -68,10 +69,10 @@ class Sources:
                 sources.append(Source(link, session.peer, _capped(shown, forked_at)))
         if state.base is not None:
             return self.later(state, sources)
-        believed = [s for s in sources if s.link not in state.stalled_until and s.link not in state.refused_until]
+        believed = [source for source in sources if source.link not in state.refused_until and not state.fails(source)]
         authors = [source.shown.tip.epoch for source in believed if source.peer == state.log]
-        latest = max(authors or [source.shown.tip.epoch for source in believed], default=0)
-        latest = max(latest, state.intake.durable.epoch)
+        proven = [min(source.shown.tip.epoch, state.proven.get(source.link, 0)) for source in believed]
+        latest = max(max(authors or proven, default=0), state.intake.durable.epoch)
         return [source for source in sources if source.shown.tip.epoch >= latest or source.peer == state.log]
 
     def is_steady(self, state: LogSync, now: float) -> bool:

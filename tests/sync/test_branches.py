@@ -482,3 +482,30 @@ def test_who_leads_us_off_our_branch_and_stalls_is_left() -> None:
     assert fetch.start == len(OURS)
     effects = rig.say(2, Data(fetch.request, records(more[-1:])))
     assert [effect.batches for effect in effects if isinstance(effect, Append)] == [tuple(more[-1:])]
+
+
+@pytest.mark.parametrize("claimed", [0, 1, 3])
+def test_a_claimed_epoch_shuts_no_relay_out(claimed: int) -> None:
+    """The author is away; who claims a later epoch of its log is not the only one who is asked then."""
+    rig = Rig(4, held={AUTHOR: TRUNK})
+    rig.join(1, 3, {AUTHOR: LogTip(rig.members[AUTHOR], Tip(99, claimed, b"?" * 32))})
+    log = grown_for(rig)
+    effects = rig.join(2, RELAY, {AUTHOR: log})
+    rig.now += LAG_S
+    effects += rig.core.tick(rig.now)
+    (fetch,) = [e.message for e in effects if isinstance(e, Send) and e.link == 2 and isinstance(e.message, Fetch)]
+    effects = rig.say(2, Data(fetch.request, records(log[fetch.start :])))
+    assert [effect.batches for effect in effects if isinstance(effect, Append)] == [tuple(log[3:])]
+
+
+@pytest.mark.parametrize("theirs", [LATER, grown(OURS[:4], 6, 6, 6, 6)])
+def test_the_last_choice_leads_us_off_our_branch_all_the_same(theirs: list[Batch]) -> None:
+    """Its connection went again and again when it owed us something; but it is the one that has the later epoch."""
+    rig = Rig(held={AUTHOR: OURS})
+    for link in range(10, 14):
+        rig.join(link, AUTHOR, {AUTHOR: grown(OURS, 3)})
+        rig.leave(link)
+    assert rig.core._fetcher._logs[rig.members[AUTHOR]].broken
+    effects = answered(rig, theirs, rig.join(1, AUTHOR, {AUTHOR: theirs}), link=1)
+    (append,) = [effect for effect in effects if isinstance(effect, Append)]
+    assert [*OURS[: append.batches[0].header.first_seq], *append.batches] == theirs
