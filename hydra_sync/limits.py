@@ -58,6 +58,7 @@ RANGES_PER_NODE: Final = 8  # over all logs: bounds memory however many members 
 STALL_S: Final = 5.0  # no progress for so long and the range goes to another source
 STALL_PENALTY_S: Final = 30.0  # a stalled source is the last choice for so long, doubling each time
 STALL_DOUBLINGS_MAX: Final = 5  # up to a quarter of an hour
+BROKEN_MAX: Final = 2  # so often in a row a member may leave without what it owes; then it is the last choice
 PARTINGS_MAX: Final = 3  # so often in a row a source may part from us, and be asked again as soon as it shows more
 LAG_S: Final = 1.0  # an author that others have overtaken may still send it itself within
 CANCELLED_PER_SESSION_MAX: Final = 32  # fetches cancelled and not ended; who ends none is dropped

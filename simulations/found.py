@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+import trio
+
+from hydra_sync.chain import Tip
 from hydra_sync.errors import OrphanedError
+from hydra_sync.sync import Orphaned
 from hydra_sync.testing import MS, SECOND
 from hydra_sync.testing.cluster.cluster import Cluster
 from hydra_sync.testing.cluster.hostile import knock, stale_epochs
+from hydra_sync.testing.cluster.identities import member_key
+from hydra_sync.testing.cluster.insider import HostileProgram, Insider, Wire, converse
 from hydra_sync.testing.plan.faults import At, Crash, DiskError, FullDisk, LyingSync, On, Pause, Wipe
 from hydra_sync.testing.plan.swarm import Swarm
 from hydra_sync.testing.simulate import simulate
+from hydra_sync.wire import LogTip, Tips
 from simulations.agreement.telling import heal, part
 from simulations.invariants import FEATURES
 
@@ -19,6 +26,8 @@ __all__ = [
     "answers_find_another_way",
     "author_with_a_hole",
     "breaker_is_not_courted",
+    "claimed_epoch",
+    "claims_by_turns",
     "delivered_and_restarted",
     "crowd_after_a_pause",
     "disk_fails_under_an_append",
@@ -222,3 +231,85 @@ async def disk_fails_under_an_append(cluster: Cluster) -> None:
     cluster.start_writing("n0")
     await cluster.settle(core=cluster.aliases)
     cluster.check_all()
+
+
+def _claim_epoch(author: str) -> HostileProgram:
+    """Show all but the author an epoch of its log that nobody has begun, and a log of one event; supply nothing."""
+    lie = LogTip(member_key(author), Tip(99, 1, bytes(32)))
+
+    async def program(insider: Insider) -> None:
+        async def talk(wire: Wire) -> None:
+            tips = [] if wire.peer == author else [lie]
+            await converse(insider, wire, lambda: tips, lambda _, fetch: ())
+
+        await insider.meet(talk)
+
+    return program
+
+
+@simulate(nodes=4, swarm=CALM, features=FEATURES, restart="prove")
+async def claimed_epoch(cluster: Cluster) -> None:
+    """A member claims a later epoch of another's log: all go on to follow that log's author, and to deliver its events.
+
+    Found by a look for lies: they left their branch for the claimed one, which nobody supplies. What the author sent
+    from then on was held back, as of a branch that had still to prove that it is the later one.
+    """
+    cursors, acknowledged = cluster.ledger.uniform_cursors, cluster.ledger.acknowledged_last
+    await cluster.run_for(1)
+    await cluster.write("n0", count=3)
+    cluster.byzantine("n3", _claim_epoch("n0"))
+    await cluster.run_for(3)
+    seen = cluster.watch()
+    for other in ("n1", "n2"):
+        cluster.world.network.reset("n0", other)
+    await cluster.run_for(2)
+    cluster.start_writing("n0", count=3)
+    await cluster.until(
+        lambda: cursors["n1", "n0"] == cursors["n2", "n0"] == acknowledged["n0"] > 5,
+        "all to deliver what the author writes",
+    )
+    cluster.inject([Crash(At(0), "n0", SECOND)])
+    await cluster.run_for(10)
+    assert not [notice for _, notice in seen if isinstance(notice, Orphaned)]
+    await cluster.settle(core=["n0", "n1", "n2"])
+
+
+def _claim_by_turns(author: str, victim: str) -> HostileProgram:
+    """Show one member much of an epoch that nobody has begun, on connections that take turns; supply nothing.
+
+    Each is over before it counts as stalled, and says that it is of another process, for they overlap.
+    """
+    lie = LogTip(member_key(author), Tip(99, 1000, bytes(32)))
+
+    async def program(insider: Insider) -> None:
+        async def talk(wire: Wire) -> None:
+            await wire.say(insider.hello().of_start(insider.entropy(16)), Tips(True, (lie,)))
+            await trio.sleep(4)
+
+        async with trio.open_nursery() as nursery:
+            while True:
+                nursery.start_soon(insider.visit, victim, talk)
+                await trio.sleep(3)
+
+    return program
+
+
+@simulate(nodes=5, swarm=CALM, features=FEATURES, restart="prove")
+async def claims_by_turns(cluster: Cluster) -> None:
+    """A member hides the log of an author who has gone, by claims of a later epoch: who needs it gets it from others.
+
+    Found by a look for lies: only the latest epoch's sources were asked, and what a member had not supplied was
+    forgotten with its connection.
+    """
+    cursors, everyone = cluster.ledger.uniform_cursors, set(cluster.aliases)
+    await cluster.run_for(1)
+    part(cluster, ["n2"], sorted(everyone - {"n2"}))
+    await cluster.write("n0", count=5)
+    stop = cluster.ledger.acknowledged_last["n0"]
+    await cluster.until(lambda: cursors["n1", "n0"] == cursors["n4", "n0"] == stop, "the others to have it")
+    cluster.retire("n0")
+    cluster.byzantine("n3", _claim_by_turns("n0", "n2"))
+    heal(cluster, ["n2"], ["n3"])
+    await cluster.run_for(3)
+    heal(cluster, ["n2"], ["n1", "n4"])
+    await cluster.until(lambda: cursors["n2", "n0"] == stop, "it to come from those who have it")

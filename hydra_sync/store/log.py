@@ -128,7 +128,8 @@ class Log(LogView):
         Returns the events that are not of this log any more, maybe none. They are kept in one file of
         the quarantine, as a CBOR Sequence of whole records. A crash at any time leaves the log as it was,
         or ending at ``at``, or with the first of ``batches`` as after any commit, or with all of them.
-        Without ``batches`` the log just ends at ``at``.
+        Without ``batches`` the log just ends at ``at``. Those of them that are here already stay where they are:
+        what they follow was fetched from below the parting. Where all are, nothing is left at all.
 
         If cancelled, either nothing was begun or all is done. Raises `ValueError` if no batch ends at
         ``at``, `DivergedError` unless ``batches`` follow there, and as `commit` does; where there is no
@@ -139,6 +140,12 @@ class Log(LogView):
             self._require_sound()
             end = await self._branch_point(at)
             _link_all(end.tip, batches)
+            if here := await self._count_here(batches):
+                at, batches = batches[here - 1].header.stop, batches[here:]
+                if not batches:
+                    self._wake()
+                    return SeqRange(self.tip.next_seq, self.tip.next_seq)
+                end = await self._branch_point(at)
             orphans = SeqRange(at, self.tip.next_seq)
             with trio.CancelScope(shield=True):
                 if orphans.count:
@@ -153,6 +160,21 @@ class Log(LogView):
                 elif orphans.count:
                     self._wake()
         return orphans
+
+    async def _count_here(self, batches: Sequence[Batch]) -> int:
+        """How many of these batches, the first ones, this log has; what follows damage counts as not had.
+
+        A hash covers all that is before it, so what is common is found by halves.
+        """
+        low, high = 0, len(batches)
+        while low < high:
+            middle = (low + high + 1) // 2
+            last = batches[middle - 1]
+            if await self.end_hash(last.header.stop) == last.hash:
+                low = middle
+            else:
+                high = middle - 1
+        return low
 
     async def _branch_point(self, at: int) -> Mark:
         """The durable end of the batch that ends at ``at``."""

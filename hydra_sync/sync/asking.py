@@ -6,14 +6,23 @@ import math
 from dataclasses import dataclass
 
 from hydra_sync.batch import Batch, parse_batches
-from hydra_sync.chain import DivergedError, verify_run
+from hydra_sync.chain import DivergedError, Tip, verify_run
 from hydra_sync.errors import FormatError, PeerError
 from hydra_sync.identity import MemberKey, NetworkId
 from hydra_sync.limits import CREDIT_BYTES, FRAME_BYTES_MAX, PROGRESS_BYTES, RUN_RECORDS_MAX, STALL_S
 from hydra_sync.ranges import SeqRange
 from hydra_sync.wire import Data, Fetch
 
-__all__ = ["Asked"]
+__all__ = ["Asked", "Turn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A peer shows ``shown``, of a later epoch than our branch: if that is true, where to `Locate` their parting."""
+
+    shown: Tip
+    seq: int
+    of_epoch: bool
 
 
 @dataclass(slots=True)
@@ -33,6 +42,8 @@ class Asked:
     unreturned: int = 0
     probes: bool = False
     """Whether this asks for what the peer holds where it differs from ours, for the proof."""
+    turn: Turn | None = None
+    """Of a probe that asks for a record of the epoch which the peer shows: what follows if there is one."""
     cancelled: bool = False
 
     @property

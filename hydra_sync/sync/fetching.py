@@ -27,7 +27,7 @@ from hydra_sync.limits import (
     STALL_S,
 )
 from hydra_sync.ranges import SeqRange
-from hydra_sync.sync.asking import Asked
+from hydra_sync.sync.asking import Asked, Turn
 from hydra_sync.sync.effects import (
     Append,
     AppendRefused,
@@ -120,10 +120,10 @@ class Fetcher:
             if asked.link == link:
                 asked.progress(now)
 
-    def forget(self, link: int) -> None:
+    def forget(self, link: int, peer: MemberKey) -> None:
         """The connection is over, and with it what was asked and believed of it."""
         for state in self._logs.values():
-            state.forget(link)
+            state.forget(link, peer)
         self._asked = {request: asked for request, asked in self._asked.items() if asked.link != link}
 
     def appended(self, log: MemberKey, tip: Tip, now: float) -> list[Effect]:
@@ -182,23 +182,31 @@ class Fetcher:
         except DivergedError:
             effects = self._parted(state, session, at, now)
             return [*effects, *self._own_log_ahead(asked, session.peer, now), *self._plan(state, now)]
+        last = Tip.after(batches[-1])
+        state.sent(asked.link, last.epoch)
+        if (
+            asked.log == self._me
+            and self._is_ready()
+            and not self._adopts()
+            and last.epoch > self._held[self._me].tip.epoch
+        ):
+            state.refused_until[asked.link] = math.inf
+            state.keep_branch()
+            return [*self._cancel(asked), OwnLogTaken(session.peer, last.epoch)]
+        if asked.turn is not None:
+            return [*self._cancel(asked), *self._proven(state, asked, asked.turn, now)]
         if asked.probes:
             return [*self._cancel(asked), Compare(session.link, asked.log, batches)]
         events = SeqRange(batches[0].header.first_seq, batches[-1].header.stop)
         if asked.log == self._me and not self._adopts():
-            last = Tip.after(batches[-1])
-            if last.epoch > self._held[self._me].tip.epoch:
-                state.refused_until[asked.link] = math.inf
-                state.keep_branch()
-                return [*self._cancel(asked), OwnLogTaken(session.peer, last.epoch)]
             is_ours = self._receipts.is_ours(last)
             return self._cancel(asked) if is_ours else self._own_log_ahead(asked, session.peer, now)
         state.intake.add(Early(session.link, asked.request, batches))
         drained = self._drain(state, now)
         if session.faulty:
             return drained
-        session.saw(asked.log, Tip.after(batches[-1]))
-        state.delivered(session.link, events.count, len(data.records))
+        session.saw(asked.log, last)
+        state.delivered(session.link, session.peer, events.count, len(data.records))
         return [Fetched(asked.log, session.peer, events, len(data.records)), *drained, *self._plan(state, now)]
 
     def _own_log_ahead(self, asked: Asked, peer: MemberKey, now: float) -> list[Effect]:
@@ -277,13 +285,15 @@ class Fetcher:
         state = self._logs[asked.log]
         del self._asked[end.request]
         if asked.probes:
-            return []
+            if asked.turn is not None and not asked.cancelled:
+                return self._unproven(state, asked, asked.turn, now)
+            return self._plan(state, now)
         state.asked.remove(asked)
         done = end.reason is EndReason.DONE and not asked.live and asked.missing is None
         if asked.cancelled or done:
             return self._plan(state, now)
         effects: list[Effect]
-        if end.reason is EndReason.DIVERGED and (turn := self._turn(state, session, asked, end)) is not None:
+        if end.reason is EndReason.DIVERGED and (turn := self._turn(state, session, asked, end, now)) is not None:
             return turn
         if end.reason in (EndReason.DIVERGED, EndReason.FORKED):
             # It may have moved to another epoch, and not shown that yet.
@@ -295,18 +305,50 @@ class Fetcher:
             effects = [SourceReplaced(asked.log, session.peer, f"it answered {end.reason.name.lower()}")]
         return effects + self._plan(state, now)
 
-    def _turn(self, state: LogSync, session: Session, asked: Asked, end: End) -> list[Effect] | None:
+    def _turn(self, state: LogSync, session: Session, asked: Asked, end: End, now: float) -> list[Effect] | None:
         """A peer of a later epoch stands on another branch: look where the two may part. None if that is not so.
 
         It says which of its epochs covers the event before, and where that began. Branches part where
         an epoch begins: at the beginning of the later one of the two that meet here, or before it.
+        Until it has sent a record of the later epoch, that is a bare claim, and we stay on our branch.
         """
         shown, at = session.shown.get(state.log), state.intake.frontier
         if shown is None or shown.tip.epoch <= state.intake.durable.epoch or asked.prev_hash != at.hash:
             return None
         if end.detail > at.epoch and end.next_seq < at.next_seq:
-            return self._locate(state, end.next_seq, of_epoch=False)
-        return self._locate(state, at.next_seq, of_epoch=True) if end.detail < at.epoch else None
+            turn = Turn(shown.tip, end.next_seq, of_epoch=False)
+        elif end.detail < at.epoch:
+            turn = Turn(shown.tip, at.next_seq, of_epoch=True)
+        else:
+            return None
+        if state.proven.get(session.link, 0) > state.intake.durable.epoch:
+            return self._locate(state, turn.seq, of_epoch=turn.of_epoch)
+        state.doubt(session.link, now)
+        return [*self._ask_proof(state, session.link, turn), *self._plan(state, now)]
+
+    def _ask_proof(self, state: LogSync, link: int, turn: Turn) -> list[Effect]:
+        """Ask a peer for a record of the later epoch that it shows; meanwhile all goes on as it was."""
+        forked_at = self._forked_at(state.log)
+        stop = turn.shown.next_seq if forked_at is None else min(turn.shown.next_seq, forked_at)
+        return self._probe(state.log, link, stop, turn=turn)
+
+    def _proven(self, state: LogSync, asked: Asked, turn: Turn, now: float) -> list[Effect]:
+        """A peer was asked for a record of the later epoch that it shows, and has sent one of its log."""
+        if state.proven[asked.link] <= state.intake.durable.epoch:
+            return self._unproven(state, asked, turn, now)
+        state.trust(asked.link)
+        if state.base is None and not state.locating and state.intake.frontier == state.intake.durable:
+            return self._locate(state, turn.seq, of_epoch=turn.of_epoch)
+        return self._plan(state, now)
+
+    def _unproven(self, state: LogSync, asked: Asked, turn: Turn, now: float) -> list[Effect]:
+        """A peer does not have what it showed: that was a lie, unless it shows something else by now."""
+        session = self._sessions[asked.link]
+        if session.shown[state.log].tip != turn.shown or turn.shown.epoch <= state.intake.durable.epoch:
+            return self._plan(state, now)
+        state.doubt(asked.link, now)
+        notice = SourceReplaced(state.log, session.peer, "it has no record of the later epoch that it shows")
+        return [notice, *self._plan(state, now)]
 
     def _locate(self, state: LogSync, seq: int, *, of_epoch: bool) -> list[Effect]:
         state.locating = True
@@ -362,13 +404,13 @@ class Fetcher:
             return []
         return self._probe(shown.log, session.link, ours.next_seq)
 
-    def _probe(self, log: MemberKey, link: int, seq: int) -> list[Effect]:
-        """Ask a peer for what it holds just before ``seq``, to hold that against ours."""
+    def _probe(self, log: MemberKey, link: int, seq: int, *, turn: Turn | None = None) -> list[Effect]:
+        """Ask a peer for what it holds just before ``seq``, to hold that against ours, or to see its epoch."""
         probing = any(asked.probes and asked.link == link and asked.log == log for asked in self._asked.values())
-        if seq == 0 or probing or self._forked_at(log) is not None:
+        if seq == 0 or probing or (turn is None and self._forked_at(log) is not None):
             return []
         self._requests += 1
-        asked = Asked(link, self._requests, log, seq - 1, seq, None, credit=CREDIT_BYTES, probes=True)
+        asked = Asked(link, self._requests, log, seq - 1, seq, None, credit=CREDIT_BYTES, probes=True, turn=turn)
         self._asked[asked.request] = asked
         return [Send(link, asked.message())]
 
@@ -403,16 +445,26 @@ class Fetcher:
         sources = self.sources.of(state)
         if (seq := self.sources.overtaken_at(state, sources)) is not None:
             return self._locate(state, seq, of_epoch=False)
+        effects: list[Effect] = []
+        for link, seq in self.sources.claims(state, sources):
+            effects += self._ask_proof(
+                state, link, Turn(self._sessions[link].shown[state.log].tip, seq, of_epoch=False)
+            )
         # What was cancelled takes no place: a source that never ends it would starve all others.
         ranges = sum(not (asked.live or asked.cancelled) for other in self._logs.values() for asked in other.asked)
         planned = plan(state, sources, now, ranges_free=RANGES_PER_NODE - ranges)
-        effects: list[Effect] = []
         for asked, why in planned.cancel:
             effects += self._cancel(asked)
             effects.append(SourceReplaced(asked.log, self._sessions[asked.link].peer, why))
         for ask in planned.ask:
             if self._sessions[ask.source.link].syncing:  # and was not dropped for what was cancelled
                 effects += self._ask(state, ask, now)
+        if state.base is not None and ranges < RANGES_PER_NODE and all(asked.cancelled for asked in state.asked):
+            # Nobody can be asked for the other branch any more: ours goes on.
+            for source in sources:
+                state.doubt(source.link, now)
+            state.keep_branch()
+            effects += self._plan(state, now)
         return effects
 
     def _ask(self, state: LogSync, ask: Ask, now: float) -> list[Effect]:

@@ -485,4 +485,4 @@ class Replicator:
         """Forget what was asked and believed of this connection; `disconnect` plans without it."""
         if self.nodes.get(session.peer) == session.link:
             del self.nodes[session.peer]
-        self._fetcher.forget(session.link)
+        self._fetcher.forget(session.link, session.peer)

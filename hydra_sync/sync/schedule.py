@@ -3,7 +3,8 @@
 Far behind, the missing events are cut into ranges that go to several sources at once. Close to the
 end one fetch stays open, to the author if it is connected, else to whoever has the log; what others
 show beyond it is asked from them in ranges, so that nobody's claim comes between us and the author.
-What makes no progress is cancelled and asked elsewhere. Nothing believed of a peer outlives its connection.
+What makes no progress is cancelled and asked elsewhere. Nothing believed of a peer outlives its connection,
+but how often in a row it has gone without what it owed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from hydra_sync.batch import Batch
 from hydra_sync.chain import Tip
 from hydra_sync.identity import MemberKey
 from hydra_sync.limits import (
+    BROKEN_MAX,
     LAG_S,
     PARTINGS_MAX,
     RANGE_BYTES_TARGET,
@@ -73,6 +75,10 @@ class LogSync:
     """Links that said they cannot supply what we need now: not asked before this time."""
     stalled_until: dict[int, float] = field(default_factory=dict)
     """Links that made no progress: the last choice until this time."""
+    broken: dict[MemberKey, int] = field(default_factory=dict)
+    """How often in a row a member's connection went when it had stalled, or owed us what it had shown."""
+    proven: dict[int, int] = field(default_factory=dict)
+    """The latest epoch of which a link has sent a record; that it shows a later one is a bare claim."""
     partings: dict[int, int] = field(default_factory=dict)
     """How often in a row a link turned out to hold another branch than the one it was asked for."""
     paused_until: float = -math.inf
@@ -124,13 +130,20 @@ class LogSync:
             self.other.clear()
             self.intake.early.clear()
 
-    def rank(self, source: Source) -> tuple[bool, bytes]:
-        """The order among equal sources: the author first, then by a seeded shuffle."""
+    def rank(self, source: Source) -> tuple[bool, int, bytes]:
+        """The order among equal sources: the author first, then who shows a later epoch, then by a seeded shuffle."""
         shuffled = hashlib.sha256(self.seed + self.log + source.peer).digest()
-        return source.peer != self.log, shuffled
+        return source.peer != self.log, -source.shown.tip.epoch, shuffled
 
-    def forget(self, link: int) -> None:
-        """The link is gone, and with it what was asked and believed of it."""
+    def fails(self, source: Source) -> bool:
+        """Whether the source has not supplied what it showed: then it is the last choice."""
+        return source.link in self.stalled_until or self.broken.get(source.peer, 0) >= BROKEN_MAX
+
+    def forget(self, link: int, peer: MemberKey) -> None:
+        """The link to ``peer`` is gone, and with it what was asked and believed of it."""
+        waited = any(asked.link == link and asked.waiting_since is not None for asked in self.asked)
+        if link in self.stalls or waited:
+            self.broken[peer] = self.broken.get(peer, 0) + 1
         self.asked = [asked for asked in self.asked if asked.link != link]
         self.intake.early = [run for run in self.intake.early if run.link != link]
         self.keep_branch()
@@ -138,20 +151,35 @@ class LogSync:
         self.stalled_until.pop(link, None)
         self.stalls.pop(link, None)
         self.partings.pop(link, None)
+        self.proven.pop(link, None)
         self.overtake_at = None
 
-    def delivered(self, link: int, events: int, size: int) -> None:
-        """Events came from the link, and were true."""
+    def delivered(self, link: int, peer: MemberKey, events: int, size: int) -> None:
+        """Events came from the link to ``peer``, and were true."""
         self.events_seen += events
         self.bytes_seen += size
         self.stalls.pop(link, None)
+        self.broken.pop(peer, None)
         self.partings.pop(link, None)
         self.overtake_at = None
 
-    def part(self, link: int, now: float) -> None:
-        """The link holds another branch: who says so again and again, and shows more, takes nobody else's time."""
+    def sent(self, link: int, epoch: int) -> None:
+        """The link has sent a record of this epoch, which only the author can sign."""
+        self.proven[link] = max(self.proven.get(link, 0), epoch)
+
+    def doubt(self, link: int, now: float) -> None:
+        """The link holds another branch, or says so: who does again and again takes nobody else's time."""
         times = self.partings[link] = self.partings.get(link, 0) + 1
         self.refused_until[link] = now + STALL_S * 2 ** min(times - 1, STALL_DOUBLINGS_MAX)
+
+    def trust(self, link: int) -> None:
+        """What the link says of another branch has turned out to be true."""
+        self.refused_until.pop(link, None)
+        self.partings.pop(link, None)
+
+    def part(self, link: int, now: float) -> None:
+        """The link holds another branch, and not the one that we follow."""
+        self.doubt(link, now)
         self.keep_branch()
 
     def reconsider(self, link: int) -> None:
@@ -176,6 +204,8 @@ def plan(state: LogSync, sources: Sequence[Source], now: float, *, ranges_free: 
     for asked in active:
         asked.watch(shown.get(asked.link, 0), now)
     cancel = _cancel(state, active, usable, now)
+    if state.base is not None:  # off our branch we stay for those alone who supply the other one
+        usable = [source for source in usable if source.link not in state.stalled_until]
     if now < state.paused_until:
         state.overtake_at = None
         return Plan(tuple(cancel))
@@ -187,7 +217,7 @@ def plan(state: LogSync, sources: Sequence[Source], now: float, *, ranges_free: 
         asks = _follow(state, active, usable)
     promised = _promised(live, shown) if live else _promised_by(asks)
     # Who stalled is asked for what nobody else shows.
-    believed = [source for source in usable if source.link not in state.stalled_until]
+    believed = [source for source in usable if not state.fails(source)]
     missing = _missing(state, active, believed, promised) or _missing(state, active, usable, promised)
     if live is not None:
         beyond = [gap for gap in missing if gap.start >= live.next_seq]
@@ -221,7 +251,7 @@ def _cancel(state: LogSync, active: list[Asked], usable: list[Source], now: floa
 def _better(state: LogSync, live: Asked, usable: list[Source]) -> str | None:
     """Why another source should be followed than the one we follow, if so."""
     start = state.intake.frontier.next_seq
-    others = [s for s in usable if s.link != live.link and s.link not in state.stalled_until and _leads_on(s, start)]
+    others = [s for s in usable if s.link != live.link and not state.fails(s) and _leads_on(s, start)]
     if any(source.peer == state.log for source in others):
         return "the author is here"
     own = next((source for source in usable if source.link == live.link), None)
@@ -245,7 +275,7 @@ def _follow(state: LogSync, active: list[Asked], usable: list[Source]) -> list[A
     for source in usable:
         start = min(covered, source.shown.tip.next_seq)
         if start >= frontier and _leads_on(source, start):
-            able.append((source.link in state.stalled_until, state.rank(source), source, start))
+            able.append((state.fails(source), state.rank(source), source, start))
     if not able:
         return []
     _, _, best, start = min(able, key=lambda item: item[:2])
@@ -301,7 +331,7 @@ def _ranges(
             able = [s for s in usable if s.shown.holds(at) and load[s.link] < RANGES_PER_SOURCE]
             if not able:
                 break
-            best = min(able, key=lambda s: (s.link in state.stalled_until, load[s.link], state.rank(s)))
+            best = min(able, key=lambda s: (state.fails(s), load[s.link], state.rank(s)))
             stop = min(gap.stop, at + state.range_events, best.shown.held_stop(at))
             asks.append(Ask(best, at, stop))
             load[best.link] += 1

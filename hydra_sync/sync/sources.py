@@ -52,7 +52,8 @@ class Sources:
     def of(self, state: LogSync) -> list[Source]:
         """Who may be asked: the author, and of the others those who have got as far as the latest epoch.
 
-        An older epoch may go on in what the latest one has left out. A liar who claims a late epoch stalls.
+        An older epoch may go on in what the latest one has left out. Which is the latest, the author says, or who
+        has sent records of it: a claim alone shuts nobody out.
         """
         own, forked_at = order(self._held[self._me].tip), self._forked_at(state.log)
         adopts = self._adopts()  # who promised may hold more than it shows: a relay that got it afterwards
@@ -66,10 +67,12 @@ class Sources:
             shown = session.shown.get(state.log)
             if session.syncing and shown is not None and (state.log != self._me or order(shown.tip) > own or adopts):
                 sources.append(Source(link, session.peer, _capped(shown, forked_at)))
-        believed = [s for s in sources if s.link not in state.stalled_until and s.link not in state.refused_until]
+        if state.base is not None:
+            return self.later(state, sources)
+        believed = [source for source in sources if source.link not in state.refused_until and not state.fails(source)]
         authors = [source.shown.tip.epoch for source in believed if source.peer == state.log]
-        latest = max(authors or [source.shown.tip.epoch for source in believed], default=0)
-        latest = max(latest, state.intake.durable.epoch)
+        proven = [min(source.shown.tip.epoch, state.proven.get(source.link, 0)) for source in believed]
+        latest = max(max(authors or proven, default=0), state.intake.durable.epoch)
         return [source for source in sources if source.shown.tip.epoch >= latest or source.peer == state.log]
 
     def is_steady(self, state: LogSync, now: float) -> bool:
@@ -104,18 +107,40 @@ class Sources:
             return False
         return self.target(state.log) <= reach
 
+    @staticmethod
+    def later(state: LogSync, sources: Sequence[Source], *, proven: bool = True) -> list[Source]:
+        """Those of a later epoch than our branch, of which they have sent a record; or of which they have not yet."""
+        ours = state.intake.durable.epoch
+        return [
+            source
+            for source in sources
+            if source.shown.tip.epoch > ours
+            and (state.proven.get(source.link, 0) > ours) is proven
+            and source.link not in state.refused_until
+            and source.link not in state.stalled_until
+            and source.shown.state is not LogState.FORKED
+        ]
+
+    def claims(self, state: LogSync, sources: Sequence[Source]) -> list[tuple[int, int]]:
+        """Links that say a later epoch has come no farther than our branch; and where to look for the parting then."""
+        claims = [(source.link, _parting(state, source)) for source in self.later(state, sources, proven=False)]
+        return [(link, seq) for link, seq in claims if seq is not None]
+
     def overtaken_at(self, state: LogSync, sources: Sequence[Source]) -> int | None:
         """Where to look for the parting of our branch from a later epoch's which has come no farther, if so."""
-        at = state.intake.frontier
-        later = [
-            s.shown.tip.next_seq for s in sources if s.shown.tip.epoch > at.epoch and s.link not in state.refused_until
-        ]
-        if state.base is not None or not later or max(later) > at.next_seq or not at.next_seq:
-            return None
-        if at != state.intake.durable:  # what is being written comes first; then this is planned again
-            return None
-        # Its last event is of its epoch, and not ours: where it is as long as our branch, they part before that.
-        return min(max(later), at.next_seq - 1)
+        longest = max(self.later(state, sources), key=lambda source: source.shown.tip.next_seq, default=None)
+        return None if longest is None else _parting(state, longest)
+
+
+def _parting(state: LogSync, source: Source) -> int | None:
+    """Where our branch may part from that of a source of a later epoch; None where the latter is longer."""
+    at, stop = state.intake.frontier, source.shown.tip.next_seq
+    if state.base is not None or not 0 < stop <= at.next_seq:
+        return None
+    if at != state.intake.durable:  # what is being written comes first; then this is planned again
+        return None
+    # Its last event is of its epoch, and not ours: where it is as long as our branch, they part before that.
+    return min(stop, at.next_seq - 1)
 
 
 def _capped(shown: LogTip, forked_at: int | None) -> LogTip:

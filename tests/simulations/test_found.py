@@ -48,6 +48,14 @@ def test_disk_fails_under_an_append() -> None:
     assert all(found.disk_fails_under_an_append.run(seed).failure is None for seed in range(10))
 
 
+def test_claimed_epoch() -> None:
+    assert all(found.claimed_epoch.run(seed).failure is None for seed in range(3))
+
+
+def test_claims_by_turns() -> None:
+    assert all(found.claims_by_turns.run(seed).failure is None for seed in range(3))
+
+
 def test_promise_waits_for_room() -> None:
     assert found.promise_waits_for_room.run(0).failure is None
 

@@ -135,6 +135,36 @@ async def test_another_branch_takes_the_place_of_the_end(count: int, indexed: bo
         assert not report.remarks
 
 
+@pytest.mark.parametrize("kept", range(COUNT + 1))
+async def test_what_is_here_already_is_not_left(kept: int) -> None:
+    """However far below the parting the new branch was fetched: only what really ends is an orphan, and kept as one."""
+    for at in range(kept + 1):
+        disk, log = await filled()
+        told: list[object] = []
+        log.on_durable(told.append)
+        log.on_orphaned(told.append)
+        new = OLD[at:kept] + branch(kept, 3)
+        orphans = SeqRange(kept, COUNT)
+        assert await log.rebranch(at, new) == orphans
+        assert told == [*[orphans] * bool(orphans.count), Tip.after(new[-1])]
+        assert [batches for batches, _ in orphans_kept(disk)] == [OLD[kept:]] * bool(orphans.count)
+        for other in (log, await open_it(disk)):
+            assert await contents(other) == OLD[:kept] + branch(kept, 3)
+
+
+async def test_batches_that_are_all_here_are_no_other_branch() -> None:
+    """Nothing is left for them, and what follows stays; it is told anew where the log ends."""
+    for at in range(COUNT):
+        disk, log = await filled()
+        told: list[object] = []
+        log.on_durable(told.append)
+        log.on_orphaned(told.append)
+        assert (await log.rebranch(at, OLD[at : at + 3])).count == 0
+        assert told == [tip_at(OLD, COUNT)]
+        assert orphans_kept(disk) == []
+        assert await contents(log) == OLD
+
+
 @pytest.mark.parametrize(("at", "count"), [(0, 6), (3, 6), (5, 1), (5, 6), (11, 6), (0, 0), (5, 0)])
 async def test_a_crash_anywhere_leaves_one_of_three_logs(at: int, count: int) -> None:
     """Die in each disk operation, lose power or not: the old branch, the common prefix, or the new branch, maybe

@@ -55,6 +55,26 @@ BESIDE = grown(TRUNK, 2, 2, 2, 5, 5)
 """Parts from ours where epoch 2 began, and has come to a later one."""
 
 
+def joined(rig: Rig, log: Sequence[Batch]) -> list[Effect]:
+    """A relay joins on link 1 that shows this log, and sends the record of the later epoch that it is asked for."""
+    (probe,) = requests(rig.join(1, RELAY, {AUTHOR: log}))
+    assert probe.start == len(log) - 1
+    return rig.say(1, said(log, probe))
+
+
+def led_off(rig: Rig, log: Sequence[Batch]) -> Fetch:
+    """A relay of this log on link 1 leads us off our branch; what it is asked for then."""
+    effects = rig.join(1, RELAY, {AUTHOR: log})
+    while rig.core._fetcher._logs[rig.members[AUTHOR]].base is None:
+        (fetch,) = requests(effects)
+        effects = rig.say(1, said(log, fetch))
+        for effect in list(effects):
+            if isinstance(effect, Locate):
+                effects += rig.core.located(effect, located(effect.seq, of_epoch=effect.of_epoch), rig.now)
+    (fetch,) = requests(effects)
+    return fetch
+
+
 def requests(effects: Sequence[Effect]) -> list[Fetch]:
     return sends(effects, Fetch)
 
@@ -114,19 +134,7 @@ def test_another_branch_is_not_held_without_bounds(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("hydra_sync.sync.fetching.REBASE_BYTES_MAX", 3000)
     theirs = grown(TRUNK, *[2] * 12, 5, size=500)
     rig = Rig(held={AUTHOR: OURS})
-    effects = rig.join(1, RELAY, {AUTHOR: theirs})
-    for effect in list(effects):
-        if isinstance(effect, Locate):
-            effects += rig.core.located(effect, located(effect.seq, of_epoch=effect.of_epoch), rig.now)
-    while True:
-        (fetch, *_) = requests(effects)
-        answer = said(theirs, fetch)
-        if isinstance(answer, Data):
-            break
-        effects = rig.say(1, answer)
-        for effect in list(effects):
-            if isinstance(effect, Locate):
-                effects += rig.core.located(effect, located(effect.seq, of_epoch=effect.of_epoch), rig.now)
+    fetch = led_off(rig, theirs)
     state = rig.core._fetcher._logs[rig.members[AUTHOR]]
     for batch in theirs[fetch.start : -1]:
         assert state.base is not None
@@ -163,15 +171,7 @@ def test_credit_does_not_wait_for_a_branch_that_came_to_nothing() -> None:
     """What its source brought is never durable; the author, whom we follow now, is paid nevertheless."""
     theirs = grown(TRUNK, *[2] * 12, 5)
     rig = Rig(held={AUTHOR: OURS})
-    effects = rig.join(1, RELAY, {AUTHOR: theirs})
-    fetch = Fetch(0, RIG.members[AUTHOR], 0, None, EMPTY.hash, 0)
-    while not isinstance(said(theirs, fetch), Data) or fetch.request == 0:
-        for effect in list(effects):
-            if isinstance(effect, Locate):
-                effects += rig.core.located(effect, located(effect.seq, of_epoch=effect.of_epoch), rig.now)
-        (fetch, *_) = requests(effects)
-        if not isinstance(said(theirs, fetch), Data):
-            effects = rig.say(1, said(theirs, fetch))
+    fetch = led_off(rig, theirs)
     rig.say(1, Data(fetch.request, records(theirs[fetch.start : -1])))
     rig.core.disconnect(1, "gone", rig.now)
     more = grown(OURS, 3, size=600_000)
@@ -215,7 +215,7 @@ def test_who_parts_from_us_again_and_again_takes_nobody_elses_time() -> None:
 def test_a_branch_is_left_for_nothing_when_its_source_goes() -> None:
     """Ours is kept, and what came is forgotten."""
     rig = Rig(held={AUTHOR: OURS})
-    (locate,) = [effect for effect in rig.join(1, RELAY, {AUTHOR: grown(TRUNK, 5)}) if isinstance(effect, Locate)]
+    (locate,) = [effect for effect in joined(rig, grown(TRUNK, 5)) if isinstance(effect, Locate)]
     rig.core.located(locate, tip_of(TRUNK), rig.now)
     state = rig.core._fetcher._logs[rig.members[AUTHOR]]
     assert state.intake.frontier == tip_of(TRUNK)
@@ -226,7 +226,7 @@ def test_a_branch_is_left_for_nothing_when_its_source_goes() -> None:
 def test_nothing_is_asked_while_our_log_is_searched() -> None:
     """The answer decides from where on."""
     rig = Rig(held={AUTHOR: OURS})
-    effects = rig.join(1, RELAY, {AUTHOR: LATER})
+    effects = joined(rig, LATER)
     (locate,) = [effect for effect in effects if isinstance(effect, Locate)]
     assert requests(rig.join(2, AUTHOR, {AUTHOR: LATER})) == []
     effects = rig.core.located(locate, tip_of(TRUNK), rig.now)
@@ -414,7 +414,7 @@ def hello_of(rig: Rig) -> Hello:
 def test_a_search_that_finds_nothing_to_leave_goes_on_where_it_was() -> None:
     """The other branch stands on our tip."""
     rig = Rig(held={AUTHOR: OURS})
-    effects = rig.join(1, RELAY, {AUTHOR: LATER})
+    effects = joined(rig, LATER)
     (locate,) = [effect for effect in effects if isinstance(effect, Locate)]
     rig.core.located(locate, tip_of(OURS), rig.now)
     state = rig.core._fetcher._logs[rig.members[AUTHOR]]
@@ -437,3 +437,92 @@ def test_the_line_of_one_peer_is_no_progress_of_another() -> None:
     assert asked.waiting_since == rig.now
     rig.core._fetcher.progress(1, rig.now + 1)
     assert asked.waiting_since == rig.now + 1
+
+
+# Lies about epochs
+
+
+@pytest.mark.parametrize("claimed", [0, 1, 3, 50])
+def test_a_claim_of_a_later_epoch_keeps_nothing_from_us(claimed: int) -> None:
+    """Who claims it is asked for a record of it, and until that is here, all goes on as if nothing were claimed."""
+    rig = Rig(4, held={AUTHOR: TRUNK})
+    log = grown_for(rig)
+    lie = LogTip(rig.members[AUTHOR], Tip(99, claimed, b"?" * 32))
+    rig.join(1, 3, {AUTHOR: lie})
+    effects = rig.join(2, AUTHOR, {AUTHOR: log})
+    assert not [effect for effect in effects if isinstance(effect, Locate)]
+    (fetch,) = [e.message for e in effects if isinstance(e, Send) and e.link == 2 and isinstance(e.message, Fetch)]
+    effects = rig.say(2, Data(fetch.request, records(log[3:5])))
+    assert [effect.batches for effect in effects if isinstance(effect, Append)] == [tuple(log[3:5])]
+    rig.append_all(effects)
+    effects = rig.show(1, {AUTHOR: lie})
+    effects = rig.say(2, Data(fetch.request, records(log[5:])))
+    assert [effect.batches for effect in effects if isinstance(effect, Append)] == [tuple(log[5:])]
+
+
+@pytest.mark.parametrize("has_older", [True, False])
+def test_who_has_no_record_of_the_epoch_that_it_claims_is_passed_over(has_older: bool) -> None:
+    """It is asked again later and later, however often it says so; the notice says why."""
+    rig = Rig(held={AUTHOR: TRUNK})
+    lie = LogTip(rig.members[AUTHOR], Tip(99, 2, b"?" * 32))
+    asked, whys = 0, []
+    effects = rig.join(1, RELAY, {AUTHOR: lie})
+    for _ in range(20):
+        for fetch in requests(effects):
+            asked += 1
+            assert (fetch.start, fetch.stop) == (1, 2)
+            effects = rig.say(1, Data(fetch.request, records(TRUNK[1:2]))) if has_older else []
+            effects += rig.say(1, End(fetch.request, 1, EndReason.DONE))
+            whys += [effect.why for effect in effects if isinstance(effect, SourceReplaced)]
+            assert not [effect for effect in effects if isinstance(effect, Locate | Drop | Diverged)]
+        effects = rig.show(1, {AUTHOR: lie})
+    assert 1 < asked <= PARTINGS_MAX + 2
+    assert whys == ["it has no record of the later epoch that it shows"] * asked
+
+
+def test_who_leads_us_off_our_branch_and_stalls_is_left() -> None:
+    """It has a record of a later epoch, and nothing more: we are back on ours, which the author supplies."""
+    rig = Rig(held={AUTHOR: OURS})
+    effects = joined(rig, LATER)
+    (locate,) = [effect for effect in effects if isinstance(effect, Locate)]
+    assert requests(rig.core.located(locate, tip_of(TRUNK), rig.now))
+    more = grown(OURS, 3)
+    rig.join(2, AUTHOR, {AUTHOR: more})
+    for _ in range(8):
+        rig.now += 1
+        for link in (1, 2):
+            rig.core.heard(link, rig.now, partial=0)
+        effects = rig.core.tick(rig.now)
+        if fetches := requests(effects):
+            break
+    (fetch,) = fetches
+    assert fetch.start == len(OURS)
+    effects = rig.say(2, Data(fetch.request, records(more[-1:])))
+    assert [effect.batches for effect in effects if isinstance(effect, Append)] == [tuple(more[-1:])]
+
+
+@pytest.mark.parametrize("claimed", [0, 1, 3])
+def test_a_claimed_epoch_shuts_no_relay_out(claimed: int) -> None:
+    """The author is away; who claims a later epoch of its log is not the only one who is asked then."""
+    rig = Rig(4, held={AUTHOR: TRUNK})
+    rig.join(1, 3, {AUTHOR: LogTip(rig.members[AUTHOR], Tip(99, claimed, b"?" * 32))})
+    log = grown_for(rig)
+    effects = rig.join(2, RELAY, {AUTHOR: log})
+    rig.now += LAG_S
+    effects += rig.core.tick(rig.now)
+    (fetch,) = [e.message for e in effects if isinstance(e, Send) and e.link == 2 and isinstance(e.message, Fetch)]
+    effects = rig.say(2, Data(fetch.request, records(log[fetch.start :])))
+    assert [effect.batches for effect in effects if isinstance(effect, Append)] == [tuple(log[3:])]
+
+
+@pytest.mark.parametrize("theirs", [LATER, grown(OURS[:4], 6, 6, 6, 6)])
+def test_the_last_choice_leads_us_off_our_branch_all_the_same(theirs: list[Batch]) -> None:
+    """Its connection went again and again when it owed us something; but it is the one that has the later epoch."""
+    rig = Rig(held={AUTHOR: OURS})
+    for link in range(10, 14):
+        rig.join(link, AUTHOR, {AUTHOR: grown(OURS, 3)})
+        rig.leave(link)
+    assert rig.core._fetcher._logs[rig.members[AUTHOR]].broken
+    effects = answered(rig, theirs, rig.join(1, AUTHOR, {AUTHOR: theirs}), link=1)
+    (append,) = [effect for effect in effects if isinstance(effect, Append)]
+    assert [*OURS[: append.batches[0].header.first_seq], *append.batches] == theirs

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hydra_sync.batch import Batch
 from hydra_sync.chain import Tip
 from hydra_sync.limits import (
+    BROKEN_MAX,
     LAG_S,
     RANGE_BYTES_TARGET,
     RANGE_EVENTS_FIRST,
@@ -318,8 +319,8 @@ def test_who_stalls_again_is_believed_less() -> None:
         return sync.stalled_until[10] - STALL_S
 
     forgiving: tuple[Callable[[LogSync], object], ...] = (
-        lambda sync: sync.delivered(10, 1, 100),
-        lambda sync: sync.forget(10),
+        lambda sync: sync.delivered(10, relay(0, 5).peer, 1, 100),
+        lambda sync: sync.forget(10, relay(0, 5).peer),
     )
     for forgive in forgiving:
         sync = state()
@@ -327,6 +328,47 @@ def test_who_stalls_again_is_believed_less() -> None:
         assert max(stall(sync) for _ in range(20)) <= 3600
         forgive(sync)
         assert stall(sync) == STALL_PENALTY_S
+
+
+def test_who_leaves_again_and_again_what_it_owes_is_the_last_choice() -> None:
+    """Each connection is shorter than a stall. Another one does not forgive that; what it delivers does."""
+    sync = state(50)
+    liar, honest = relay(0, 100).peer, relay(1, 60)
+
+    def breaks(link: int) -> list[int]:
+        """Whom we ask while the liar is here on this link, which then goes."""
+        sources = [Source(link, liar, LogTip(AUTHOR, Tip(9, 100, HASH))), honest]
+        planned = plan(sync, sources, 0, ranges_free=8)
+        for ask in planned.ask:
+            asked(sync, ask.source.link, ask.start, ask.stop, waiting_since=0.0)
+        sync.forget(link, liar)
+        sync.asked.clear()
+        return [ask.source.link for ask in planned.ask]
+
+    assert [honest.link in breaks(20 + time) for time in range(5)] == [
+        *[False] * BROKEN_MAX,
+        *[True] * (5 - BROKEN_MAX),
+    ]
+    sync.delivered(30, liar, 1, 100)
+    assert honest.link not in breaks(30)
+
+
+def test_who_leaves_and_owes_nothing_is_not_believed_less() -> None:
+    """However often: a member may be restarted again and again."""
+    sync = state(100)
+    for link in range(20, 30):
+        asked(sync, link, 100, None)
+        sync.forget(link, AUTHOR)
+    assert sync.broken == {}
+
+
+def test_of_a_later_epoch_is_asked_first() -> None:
+    """Others may go on in what that leaves out."""
+    for number in range(4):
+        sync = state(50)
+        late = Source(20, relay(number, 60).peer, LogTip(AUTHOR, Tip(3, 60, HASH)))
+        others = [relay(other, 60) for other in range(4) if other != number]
+        assert asks(plan(sync, [*others, late], 0, ranges_free=8)) == [(20, 50, None)]
 
 
 def test_a_relay_that_was_overtaken_is_left() -> None:
@@ -405,7 +447,7 @@ def test_a_link_that_is_gone_is_forgotten() -> None:
     kept = asked(sync, 10, 10, 20)
     sync.intake.add(Early(1, 1, tuple(LOG[30:40])))
     sync.refused_until[1] = sync.stalled_until[1] = math.inf
-    sync.forget(1)
+    sync.forget(1, AUTHOR)
     assert (sync.asked, sync.intake.early, sync.refused_until, sync.stalled_until) == ([kept], [], {}, {})
 
 

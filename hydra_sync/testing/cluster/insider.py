@@ -12,7 +12,7 @@ import trio
 
 from hydra_sync.batch import Batch, seal_batch
 from hydra_sync.chain import Tip
-from hydra_sync.config import Address, Config
+from hydra_sync.config import Config
 from hydra_sync.encoding import encode_event
 from hydra_sync.errors import HydraSyncError
 from hydra_sync.identity import MemberKey, SigningKey
@@ -148,19 +148,25 @@ class Insider:
             nursery.start_soon(serve)
             for member in self.config.members:
                 if member.alias != self.alias and member.address is not None:
-                    nursery.start_soon(self._dial, member.address, talk)
+                    nursery.start_soon(self._dial, member.alias, talk)
+
+    async def visit(self, alias: str, talk: Talk) -> None:
+        """Dial one member, once, and ``talk``."""
+        address = next(member.address for member in self.config.members if member.alias == alias)
+        assert address is not None
+        with suppress(*EXPECTED), trio.move_on_after(60):
+            transport = await trio.open_tcp_stream(address.host, address.port)
+            async with transport:
+                await self._talk(*await self._channel.connect(transport), talk)
 
     async def _welcome(self, talk: Talk, transport: trio.SocketStream) -> None:
         with suppress(*EXPECTED):
             await self._talk(*await self._channel.accept(transport), talk)
         await trio.aclose_forcefully(transport)
 
-    async def _dial(self, address: Address, talk: Talk) -> None:
+    async def _dial(self, alias: str, talk: Talk) -> None:
         while True:
-            with suppress(*EXPECTED), trio.move_on_after(60):
-                transport = await trio.open_tcp_stream(address.host, address.port)
-                async with transport:
-                    await self._talk(*await self._channel.connect(transport), talk)
+            await self.visit(alias, talk)
             await trio.sleep(REDIAL_S)
 
     async def _talk(self, stream: trio.abc.Stream, peer: MemberKey, talk: Talk) -> None:
