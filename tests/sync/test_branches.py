@@ -236,7 +236,7 @@ def test_nothing_is_asked_while_our_log_is_searched() -> None:
 def test_where_our_log_cannot_be_read_it_is_searched_again_later() -> None:
     """Our branch is kept, who goes on in it is asked meanwhile, and nobody's disk is read again and again."""
     rig = Rig(held={AUTHOR: OURS})
-    (locate,) = [effect for effect in rig.join(1, AUTHOR, {AUTHOR: LATER}) if isinstance(effect, Locate)]
+    (locate,) = [effect for effect in joined(rig, LATER) if isinstance(effect, Locate)]
     assert rig.core.located(locate, None, rig.now) == []
     (fetch,) = requests(rig.join(2, RELAY, {AUTHOR: grown(OURS, 3)}))
     assert fetch.start == len(OURS)
@@ -245,8 +245,8 @@ def test_where_our_log_cannot_be_read_it_is_searched_again_later() -> None:
     rig.now += STALL_S - 0.1
     assert not [effect for effect in rig.core.tick(rig.now) if isinstance(effect, Locate)]
     rig.now += 0.2
-    rig.core.tick(rig.now)
-    assert locate in rig.core.tick(rig.now)
+    (fetch,) = requests(rig.core.tick(rig.now))
+    assert locate in rig.say(1, said(LATER, fetch))
     assert requests(rig.core.located(locate, tip_of(TRUNK), rig.now))
 
 
