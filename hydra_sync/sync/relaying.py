@@ -167,11 +167,11 @@ class Relaying:
 
     def tick(self, now: float) -> list[Effect]:
         """Pass on what had to wait."""
-        due = [kind for kind in self._late if now >= self._due_at(kind)]
         effects: list[Effect] = []
-        for kind in due:
-            if (late := self._late.pop(kind, None)) is not None:  # a newer ballot may have made it void
-                effects += self._bring(kind, late.message, late.number, late.source, now)
+        # One after the other: a ballot that goes on makes void what others waited for, and may void them, too.
+        while (kind := next((kind for kind in self._late if now >= self._due_at(kind)), None)) is not None:
+            late = self._late.pop(kind)
+            effects += self._bring(kind, late.message, late.number, late.source, now)
         return effects
 
     def deadline(self) -> float:
