@@ -458,6 +458,19 @@ def test_ballots_and_promises_go_on_one_in_a_while_each() -> None:
     assert sends(effects, Promise) == [answer(one, 1, 3, 49)]
 
 
+def test_a_promise_that_waits_goes_on_with_the_ballot_that_it_answers() -> None:
+    """Both came too soon after an earlier ballot and its promise, which are void now."""
+    one = rig(peers=(1, 2))
+    for number in (1, 2):
+        one.say(1, ballot(one, 3, number))
+        one.now += 0.25
+        one.say(2, answer(one, 2, 3, number))
+    one.now += PASS_AGAIN_S - 0.5
+    effects = one.core.tick(one.now)
+    assert effects == [Send(2, ballot(one, 3, 2)), Send(1, answer(one, 2, 3, 2))]
+    assert one.core.deadline() > one.now
+
+
 def test_who_has_forgotten_shows_an_author_that_it_asked_for_more() -> None:
     """Its older ballot goes no further, so those behind could not say so; none of the same start is meant."""
     one = Rig(4, standings={3: Standing(amnesiac=True)})
