@@ -498,6 +498,30 @@ def test_who_leads_us_off_our_branch_and_stalls_is_left() -> None:
     assert [effect.batches for effect in effects if isinstance(effect, Append)] == [tuple(more[-1:])]
 
 
+def test_who_shows_something_else_by_now_did_not_lie() -> None:
+    """What it was asked for went with another branch, perhaps: it is asked for what it shows now, at once."""
+    rig = Rig(held={AUTHOR: TRUNK})
+    (first,) = requests(rig.join(1, RELAY, {AUTHOR: LogTip(rig.members[AUTHOR], Tip(5, 2, b"?" * 32))}))
+    assert requests(rig.show(1, {AUTHOR: LogTip(rig.members[AUTHOR], Tip(6, 1, b"!" * 32))})) == []
+    effects = rig.say(1, End(first.request, 1, EndReason.UNAVAILABLE))
+    assert [(fetch.start, fetch.stop) for fetch in requests(effects)] == [(0, 1)]
+    assert not [effect for effect in effects if isinstance(effect, SourceReplaced)]
+
+
+def test_a_record_that_comes_when_we_have_left_changes_nothing() -> None:
+    """Another peer's was here first, and our log is searched, or the other branch is asked for already."""
+    rig = Rig(held={AUTHOR: OURS})
+    (one,) = requests(rig.join(1, RELAY, {AUTHOR: LATER}))
+    (two,) = requests(rig.join(2, AUTHOR, {AUTHOR: LATER}))
+    (locate,) = [effect for effect in rig.say(1, said(LATER, one)) if isinstance(effect, Locate)]
+    assert requests(rig.core.located(locate, tip_of(TRUNK), rig.now))
+    effects = rig.say(2, said(LATER, two))
+    assert not [effect for effect in effects if isinstance(effect, Locate)]
+    (fetch,) = requests(effects)  # as the author's it is the better source
+    effects = rig.say(2, said(LATER, fetch))
+    assert [effect.batches for effect in effects if isinstance(effect, Append)] == [tuple(LATER[3:])]
+
+
 @pytest.mark.parametrize("claimed", [0, 1, 3])
 def test_a_claimed_epoch_shuts_no_relay_out(claimed: int) -> None:
     """The author is away; who claims a later epoch of its log is not the only one who is asked then."""
