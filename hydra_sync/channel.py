@@ -79,7 +79,7 @@ def explain(error: BaseException) -> str:
         if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError):
             return cause.strerror or str(cause)
         cause = cause.__cause__ or cause.__context__
-    return str(error) or type(error).__name__
+    return str(error) or "the connection broke"
 
 
 async def _handshake(

@@ -260,23 +260,21 @@ class Engine:
         elif kind is BecameStable:
             self.stable_changed.fire()
         elif isinstance(notice, OwnLogAhead):
-            self.halted = (
+            self._halt(
                 f"{self.config.alias(notice.peer)} proved that this node's own log once reached seq {notice.next_seq}, "
                 f"beyond what the store holds: appending would fork it. The disk lost data or is an old copy: "
                 "stop this node, and get the log back with 'hydra-sync recover'"
             )
         elif isinstance(notice, OwnLogTaken):
-            self.halted = (
+            self._halt(
                 f"{self.config.alias(notice.peer)} has epoch {notice.epoch} of this node's own log, begun by another "
                 "process with the same key: this one appends nothing any more. Stop one of the two"
             )
-            self.started.fire()
         elif isinstance(notice, Forked):
             self.stable_changed.fire()
             self.store.log(notice.log).look_again()
             if notice.log == self.config.key.member:
-                self.halted = own_log_forked(notice.seq)
-                self.started.fire()
+                self._halt(own_log_forked(notice.seq))
         elif isinstance(notice, Started):
             self.started.fire()
         elif isinstance(notice, AppendRefused):
@@ -286,6 +284,12 @@ class Engine:
             self._note_address(notice.peer)
             self._told = {failure: None for failure in self._told if failure.peer != notice.peer}
         self._observe(notice)
+
+    def _halt(self, why: str) -> None:
+        """Nothing may be appended to our own log any more: whoever waits for what becomes of it is told."""
+        self.halted = why
+        for changed in (self.started, self.receipts_changed, self.stable_changed):
+            changed.fire()
 
     def _note_address(self, peer: MemberKey) -> None:
         hello = self.replicator.sessions[self.replicator.nodes[peer]].hello

@@ -56,7 +56,8 @@ class Node:
         too. If cancelled, the event may be in the log all the same.
 
         Raises `UsageError` for a value or a k that cannot be, `StoreFullError` if the disk is full
-        (nothing was appended), `StoreError` if the store has failed.
+        (nothing was appended), `StoreError` if the store has failed, or this process may not append any more
+        (then the event may be in the log, and durable on fewer members).
         """
         return await self.append_many([value], replicas=replicas)
 
@@ -77,6 +78,7 @@ class Node:
         await self.wait_started()
         seqs = await self._engine.store.author.append(events)
         while self._replicated(seqs.stop) < replicas:
+            self._require_unhalted()
             await self._engine.receipts_changed.wait()
         return seqs.stop - 1
 
@@ -88,13 +90,20 @@ class Node:
         engine = self._engine
         while not (engine.replicator.agreement.is_ready and engine.has_begun) and engine.halted is None:
             await engine.started.wait()
+        self._require_unhalted()
+
+    def _require_unhalted(self) -> None:
         if self._engine.halted is not None:
             raise StoreError(self._engine.halted)
 
     async def wait_stable(self, seq: int) -> None:
-        """Wait until the event ``seq`` of this node's own log is stable, and so is never taken back."""
+        """Wait until the event ``seq`` of this node's own log is stable, and so is never taken back.
+
+        Raises `StoreError` where this process may not append any more, and so nobody tells it what became of that.
+        """
         stable = self._engine.replicator.agreement.stability.stable
         while stable.get(self.config.key.member, 0) <= seq:
+            self._require_unhalted()
             await self._engine.stable_changed.wait()
 
     def read(self, log: str | bytes, seqs: SeqRange, *, epochs: bool = False) -> AsyncIterator[Event]:

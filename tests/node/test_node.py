@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
 
 from hydra_sync import SeqRange, StoreError, UnavailableError, UsageError, open_node
-from hydra_sync.sync import Disconnected
+from hydra_sync.sync import Disconnected, OwnLogTaken
 from tests.node.network import NetworkMaker, connected, holds, until
 
 
@@ -147,3 +148,27 @@ async def test_port_in_use_names_the_port(make_network: NetworkMaker) -> None:
     await listeners[0].aclose()
     async with network.node("alice"):
         pass
+
+
+async def test_who_waits_for_what_nobody_will_tell_is_told_so(make_network: NetworkMaker) -> None:
+    """Another process has begun an epoch of our own log: neither replicas nor stability are waited for any more."""
+    network = make_network("alice", "bob")
+    failed: list[str] = []
+    async with network.node("alice") as alice, trio.open_nursery() as nursery:
+
+        async def append() -> None:
+            with pytest.raises(StoreError, match="another process with the same key"):
+                await alice.append("for nobody", replicas=1)
+            failed.append("append")
+
+        async def wait() -> None:
+            with pytest.raises(StoreError, match="another process with the same key"):
+                await alice.wait_stable(0)
+            failed.append("wait_stable")
+
+        nursery.start_soon(append)
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        alice._engine.perform([OwnLogTaken(network.configs["bob"].key.member, 9)])
+        with trio.fail_after(10):
+            await until(lambda: sorted(failed) == ["append", "wait_stable"], "both to be told")
