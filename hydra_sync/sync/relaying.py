@@ -180,7 +180,7 @@ class Relaying:
         if passed is not None and number > passed.number and now < passed.at + PASS_AGAIN_S:
             if late is None or number > late.number:
                 self._late[kind] = _Late(message, number, source)
-            return []
+            return [] if isinstance(message, Prepare) else self._to_itself(message, source)
         if passed is None or number > passed.number:
             self._late.pop(kind, None)
             passed = self._passed[kind] = _Passed(message, number, now, -math.inf)
@@ -196,14 +196,17 @@ class Relaying:
         """Bring an answer to its author, who may have missed it before, and to others where that may not be enough."""
         log = passed.message.log
         link = self._nodes.get(log)
-        itself: list[Effect] = []
-        if link not in (None, source) and now >= passed.told_at + PASS_AGAIN_S:
-            passed.told_at = now
-            itself = [Send(link, passed.message)]
+        itself = self._to_itself(passed.message, source) if now >= passed.told_at + PASS_AGAIN_S else []
+        passed.told_at = now if itself else passed.told_at
         asked, (asked_over, ballot, _) = self._asked.get(log), self.ballots.get(log, (None, b"", None))
         if link is not None and (asked is None or (asked_over, ballot) == (link, asked.message.ballot)):
             return itself
         return [*itself, *self._flood(passed, source)]
+
+    def _to_itself(self, message: _Signed, source: int | None) -> list[Effect]:
+        """An answer goes at once to the author, if it is here and did not bring it."""
+        link = self._nodes.get(message.log)
+        return [] if link is None or link == source else [Send(link, message)]
 
     def _begin_anew(self, log: MemberKey, number: int, source: int | None) -> None:
         """An author asks for more: what was said of less is void, and whatever was refused."""

@@ -18,7 +18,7 @@ from hydra_sync.batch import Batch, seal_batch
 from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.epoch import Answer, Grant, epoch_event, open_answer, open_ballot
 from hydra_sync.identity import MemberKey, SigningKey
-from hydra_sync.limits import ASK_AGAIN_S
+from hydra_sync.limits import ASK_AGAIN_S, PASS_AGAIN_S
 from hydra_sync.standing import Standing
 from hydra_sync.sync import Drop, Effect, LostDisk, Persist, Remembers, Replicator
 from hydra_sync.sync.starting import Starting
@@ -328,6 +328,7 @@ class Follower:
 
     def _brought(self, witness: Process, message: Message) -> list[Message]:
         """The message reaches the witness from its author, or through another member; what is said then."""
+        self.world.now += PASS_AGAIN_S  # or it would keep what is newer for a while
         relays = [other.me for other in self.witnesses if other is not witness]
         if relays and self.chance.random() < 0.4:
             return witness.told(self.chance.choice(relays), say=[message])

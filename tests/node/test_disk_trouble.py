@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from hydra_sync import Seams, StoreError, StoreFullError
+from hydra_sync import Node, Seams, StoreError, StoreFullError
 from hydra_sync.batch import parse_batches
 from hydra_sync.chain import EMPTY, Tip
 from hydra_sync.disk import File, OpenMode, RealDisk
-from hydra_sync.sync import Locate
+from hydra_sync.sync import Effect, Locate
 from tests.node.network import Network, NetworkMaker, holds, until
 
 
@@ -80,7 +80,7 @@ async def test_a_replica_on_a_full_disk_goes_on_when_there_is_room(make_network:
 
 @pytest.mark.parametrize("of_epoch", [False, True])
 async def test_a_log_that_cannot_be_read_now_is_not_left_at_its_beginning(
-    make_network: NetworkMaker, of_epoch: bool
+    make_network: NetworkMaker, of_epoch: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where bob's branch of alice's log may part from another is not known then: he looks again, and keeps his."""
     network = make_network("alice", "bob")
@@ -97,11 +97,26 @@ async def test_a_log_that_cannot_be_read_now_is_not_left_at_its_beginning(
         await bob._engine._locate(locate)
         assert (state.locating, state.base, state.intake.frontier) == (False, None, state.intake.durable)
         disk.unreadable = False
+        found = where(bob, monkeypatch)
         await bob._engine._locate(locate)
-        assert state.base == (EMPTY if of_epoch else None)
+        assert found == [EMPTY if of_epoch else state.intake.durable]
 
 
-async def test_where_an_epoch_begins_is_sought_below_damage(make_network: NetworkMaker) -> None:
+def where(node: Node, monkeypatch: pytest.MonkeyPatch) -> list[Tip | None]:
+    """What the core is told from now on of where branches part."""
+    found: list[Tip | None] = []
+
+    def located(_: Locate, tip: Tip | None, _now: float) -> list[Effect]:
+        found.append(tip)
+        return []
+
+    monkeypatch.setattr(node._engine.replicator, "located", located)
+    return found
+
+
+async def test_where_an_epoch_begins_is_sought_below_damage(
+    make_network: NetworkMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What tells may be damaged for ever: then the branches part before it."""
     network = make_network("alice", "bob")
     async with network.node("alice") as alice, network.node("bob") as bob:
@@ -115,10 +130,9 @@ async def test_where_an_epoch_begins_is_sought_below_damage(make_network: Networ
     data[data.index(batches[8].record) + 60] ^= 1
     path.write_bytes(data)
     async with network.node("bob") as bob:
-        state = bob._engine.replicator._fetcher._logs[log]
-        stop = bob._engine.store.log(log).tip.next_seq
+        found, stop = where(bob, monkeypatch), bob._engine.store.log(log).tip.next_seq
         await bob._engine._locate(Locate(log, stop, of_epoch=True))
-        assert state.base == Tip.after(batches[7])
+        assert found == [Tip.after(batches[7])]
 
 
 async def test_a_witness_on_a_full_disk_says_that_it_can_promise_nothing(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ from simulations.agreement import STORIES
 from simulations.rules import RULES
 
 CAUGHT = {
-    "promise": (2, "S6"),
+    "promise": (1, "S6"),
     "durable_promise": (1, "S6"),
     "ballot_as_epoch": (2, "S2"),
     "one_epoch_stability": (0, "S10"),
     "amnesia": (0, "S10"),
-    "no_receipts_of_amnesiacs": (5, "S6"),
+    "no_receipts_of_amnesiacs": (10, "S6"),
     "rewriting": (12, "S6"),
 }
 """By rule, the first seed of its story in which an invariant of safety fails without it."""
