@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
@@ -27,37 +28,31 @@ FEW: Final = Swarm(seconds=(1, 4), operations=(5, 20), kinds=(*WHOLE, "wipe"), o
 ATTACKED: Final = Swarm(nodes=(4, 6), seconds=(5, 20), operations=(10, 40), each=(1, 2), on_ppm=150_000)
 
 
-@simulate(swarm=Swarm.default(), features=FEATURES, restart="prove")
-async def swarm(cluster: Cluster) -> None:
-    """Everyone writes while everything happens that the product promises to survive; then all logs become equal."""
+async def _live_through(cluster: Cluster, *, core: Collection[str] | None = None) -> None:
     perhaps_near(cluster)
     cluster.start_chatter()
     async with cluster.faults():
         await cluster.run_for()
-    await cluster.settle()
+    await cluster.settle(core)
     cluster.check_all()
+
+
+@simulate(swarm=Swarm.default(), features=FEATURES, restart="prove")
+async def swarm(cluster: Cluster) -> None:
+    """Everyone writes while everything happens that the product promises to survive; then all logs become equal."""
+    await _live_through(cluster)
 
 
 @simulate(swarm=replace(FEW, nodes=(2, 5)), features=FEATURES, restart="prove", founding=True)
 async def founding(cluster: Cluster) -> None:
     """Everything goes wrong while the network is being founded, and a disk may be lost: it is founded all the same."""
-    perhaps_near(cluster)
-    cluster.start_chatter()
-    async with cluster.faults():
-        await cluster.run_for()
-    await cluster.settle(core=cluster.aliases)
-    cluster.check_all()
+    await _live_through(cluster, core=cluster.aliases)
 
 
 @simulate(swarm=replace(FEW, nodes=(2, 2), seconds=(5, 20)).also("restore"), features=FEATURES, restart="prove")
 async def pair(cluster: Cluster) -> None:
     """Of two members one may lose its disk, or go back to a backup: the other is all that it has."""
-    perhaps_near(cluster)
-    cluster.start_chatter()
-    async with cluster.faults():
-        await cluster.run_for()
-    await cluster.settle(core=cluster.aliases)
-    cluster.check_all()
+    await _live_through(cluster, core=cluster.aliases)
 
 
 @simulate(swarm=ATTACKED, features=FEATURES, restart="prove")
