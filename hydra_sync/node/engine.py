@@ -201,8 +201,12 @@ class Engine:
             return ()
 
     async def explain(self, explain: Explain) -> tuple[int, int]:
-        """The epoch that was asked for, and where it began; epoch 0 where that cannot be read."""
-        return await self._epoch_before(self.store.log(explain.log), explain.seq)
+        """The epoch of the event before what was asked for, and where it began; epoch 0 where that cannot be read."""
+        log, seq = self.store.log(explain.log), explain.seq
+        try:
+            return await log.epoch_at(min(seq, log.tip.next_seq) - 1) if seq > 0 else (0, 0)
+        except UnavailableError:
+            return 0, 0
 
     def _perform(self, effect: Effect) -> None:  # noqa: C901, PLR0912  one case an effect
         match effect:
@@ -430,13 +434,6 @@ class Engine:
             if not below:
                 raise
             return below[-1]
-
-    async def _epoch_before(self, log: Log, seq: int) -> tuple[int, int]:
-        """The epoch of the event before ``seq``, and where it began; epoch 0 where that cannot be read."""
-        try:
-            return await log.epoch_at(min(seq, log.tip.next_seq) - 1) if seq > 0 else (0, 0)
-        except UnavailableError:
-            return 0, 0
 
     async def _tick(self) -> None:
         while True:

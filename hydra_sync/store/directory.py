@@ -96,14 +96,18 @@ async def _has_logs(disk: Disk, path: Path, *, may_have_standings: bool) -> bool
     return False
 
 
-async def forget(disk: Disk, place: LogPlace, why: str) -> None:
-    """Make the node's word about a log count for nothing, until it is reminded; durable on return."""
+async def forget(disk: Disk, place: LogPlace, why: str, *, before: Standing | None = None) -> None:
+    """Make the node's word about a log count for nothing, until it is reminded; durable on return.
+
+    What is known of its standing ``before``, here by default, is kept: a promise still binds.
+    """
     await disk.make_dir(place.directory)
     await disk.sync_dir(place.directory.parent)
-    try:
-        before = await read_standing(disk, place)  # a promise that is still known is kept
-    except (StoreDamagedError, NewerFormatError):
-        before = Standing()
+    if before is None:
+        try:
+            before = await read_standing(disk, place)
+        except (StoreDamagedError, NewerFormatError):
+            before = Standing()
     await write_standing(disk, place, replace(before, amnesiac=True, why=why))
 
 

@@ -16,7 +16,7 @@ from hydra_sync.errors import NewerFormatError, StoreDamagedError, StoreMissingE
 from hydra_sync.identity import MemberKey
 from hydra_sync.store.directory import create_store, forget, list_dir, read_manifest, write_manifest
 from hydra_sync.store.faults import translated
-from hydra_sync.store.layout import LOGS, QUARANTINE, LogPlace
+from hydra_sync.store.layout import LOGS, LogPlace
 from hydra_sync.store.manifest import Manifest
 from hydra_sync.store.standing_file import read_standing, write_standing
 from hydra_sync.store.store import lock_store
@@ -122,11 +122,9 @@ async def move_log_aside(disk: Disk, place: LogPlace, why: str) -> Path:
             names = (f"{place.author.hex()}-damaged-{number}" for number in range(1, len(taken) + 2))
             target = place.quarantine / next(name for name in names if name not in taken)
             await disk.rename(place.directory, target)
-            for directory in (place.root / QUARANTINE, place.root / LOGS):
+            for directory in (place.quarantine, place.directory.parent):
                 await disk.sync_dir(directory)
-            await disk.make_dir(place.directory)
-            await disk.sync_dir(place.root / LOGS)
-            await write_standing(disk, place, replace(standing, amnesiac=True, why=why))
+            await forget(disk, place, why, before=standing)
     finally:
         lock.release()
     return target
@@ -137,13 +135,13 @@ async def give_up(disk: Disk, path: Path, manifest: Manifest, without: Sequence[
 
     It takes the place of an earlier word; with nobody, that is taken back.
     """
-    place = LogPlace(path, manifest.network, manifest.member)
+    place, words = LogPlace(path, manifest.network, manifest.member), tuple(sorted(without))
+    if (await read_standing(disk, place)).without == words:
+        return  # as nearly always, at each start
     lock = await lock_store(disk, path, _HOLDER)
     try:
         await disk.make_dir(place.directory)
         await disk.sync_dir(place.directory.parent)
-        standing = await read_standing(disk, place)
-        if standing.without != (words := tuple(sorted(without))):
-            await write_standing(disk, place, replace(standing, without=words))
+        await write_standing(disk, place, replace(await read_standing(disk, place), without=words))
     finally:
         lock.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,9 @@ async def test_what_a_log_comes_from_is_sought_once(tmp_path: Path, monkeypatch:
             looked.extend(batch.header.first_seq for batch in batches)
             return batches
 
+        def comes_from(event: bytes) -> bool:
+            return engine.origins.get(author.member) == origin(event)
+
         monkeypatch.setattr(log, "read", counted)
         for batch in log_of_epochs:
             await log.commit([batch])
@@ -124,7 +128,7 @@ async def test_what_a_log_comes_from_is_sought_once(tmp_path: Path, monkeypatch:
                 author, network, [event], epoch=at.epoch, first_seq=at.next_seq, time_us=0, prev_hash=at.hash
             )
             await log.rebranch(at.next_seq, [batch])
-            await until(lambda event=event: engine.origins.get(author.member) == origin(event))  # type: ignore[misc]
+            await until(partial(comes_from, event))
         # The store itself reads what the other branch is to stand on, and whether it has that already.
         assert looked[40:] == [40, 30, 31, 31]
 

@@ -24,8 +24,7 @@ from hydra_sync.limits import FRAME_BYTES_MAX
 from hydra_sync.node.dialing import dial
 from hydra_sync.node.engine import Engine
 from hydra_sync.node.tool import open_tool
-from hydra_sync.store import Log
-from hydra_sync.sync import NoSession, Read
+from hydra_sync.sync import Explain, NoSession, Read
 from hydra_sync.wire import (
     Cancel,
     Credit,
@@ -500,7 +499,7 @@ class Explaining:
 def explaining(monkeypatch: pytest.MonkeyPatch) -> Explaining:
     seen = Explaining()
 
-    async def slowly(_engine: Engine, _log: Log, _seq: int) -> tuple[int, int]:
+    async def slowly(_engine: Engine, _explain: Explain) -> tuple[int, int]:
         seen.begun += 1
         seen.active += 1
         try:
@@ -509,7 +508,7 @@ def explaining(monkeypatch: pytest.MonkeyPatch) -> Explaining:
             seen.active -= 1
         return 0, 0
 
-    monkeypatch.setattr(Engine, "_epoch_before", slowly)
+    monkeypatch.setattr(Engine, "explain", slowly)
     return seen
 
 
